@@ -1,0 +1,72 @@
+"""Finding the option that an unknown name was meant to be."""
+
+import difflib
+
+from finetui_core.recipe.table import any_of, options_by_path, table_names
+
+_NAMES_ELSEWHERE = {
+    "alpha": "lora.lora_alpha",
+    "base_model": "model.name",
+    "batch_size": "train.per_device_train_batch_size",
+    "cutoff_len": "data.max_length",
+    "dataset": "data.train",
+    "dropout": "lora.lora_dropout",
+    "epochs": "train.num_train_epochs",
+    "eval_batch_size": "eval.per_device_eval_batch_size",
+    "eval_steps": "eval.steps",
+    "gpus": "launch.nproc_per_node",
+    "grad_accum": "train.gradient_accumulation_steps",
+    "load_in_4bit": "model.quantize",
+    "load_in_8bit": "model.quantize",
+    "lora_r": "lora.r",
+    "lora_rank": "lora.r",
+    "lr": "train.learning_rate",
+    "lr_scheduler": "train.lr_scheduler_type",
+    "max_seq_length": "data.max_length",
+    "micro_batch_size": "train.per_device_train_batch_size",
+    "model_name_or_path": "model.name",
+    "num_epochs": "train.num_train_epochs",
+    "rank": "lora.r",
+    "sample_packing": "data.packing",
+    "save_steps": "save.steps",
+    "save_total_limit": "save.total_limit",
+    "sequence_len": "data.max_length",
+    "torch_dtype": "model.dtype",
+    "train_file": "data.train",
+    "training_file": "data.train",
+    "val_set_size": "data.val_fraction",
+    "validation_file": "data.val",
+    "warmup_ratio": "train.warmup_steps",
+}
+"""Names of the same options in other tools, to the name here."""
+
+
+def suggest_option(table: str, name: str) -> str:
+    """A hint for a name that `table` ("" for none) does not have."""
+    tables_with_it = tuple(home for home, key in options_by_path() if key == name)
+    if tables_with_it:
+        homes = " or ".join(f"[{home}]" for home in tables_with_it)
+        return f'"{name}" belongs to {homes}'
+    if name in _NAMES_ELSEWHERE:
+        home, key = _NAMES_ELSEWHERE[name].split(".")
+        return f'here it is called "{key}", in [{home}]'
+    own = [key for home, key in options_by_path() if home == table]
+    if close := difflib.get_close_matches(name, own, n=1):
+        return f'did you mean "{close[0]}"?'
+    everywhere = {key: home for home, key in options_by_path()}
+    if close := difflib.get_close_matches(name, everywhere, n=1):
+        return f'did you mean "{close[0]}" in [{everywhere[close[0]]}]?'
+    return f"[{table}] has {', '.join(own)}" if own else "every option belongs to a table, such as [train]"
+
+
+def suggest_table(name: str) -> str:
+    """A hint for a table that does not exist."""
+    if close := difflib.get_close_matches(name, table_names(), n=1):
+        return f"did you mean [{close[0]}]?"
+    return f"the tables are {', '.join(f'[{table}]' for table in table_names())}"
+
+
+def suggest_choice(given: str, choices: tuple[str, ...]) -> str:
+    """A hint for a word that is not among the choices, "" where none is near."""
+    close = difflib.get_close_matches(given.lower(), choices, n=1)
+    return f"did you mean {any_of((close[0],))}?" if close else ""

@@ -1,0 +1,1 @@
+"""Files → conversations → token ids with a loss mask."""

@@ -1,0 +1,339 @@
+"""The row layouts in common use, each turned into a Conversation or a TextDocument, or refused with a reason.
+
+Places inside a row are JSON paths (`$.messages[2].content`). Keys that no layout knows are ignored.
+"""
+
+import difflib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from finetui_core.data.conversation import Conversation, Message, Row, TextDocument
+from finetui_core.errors import InputError, Problem
+
+# OpenAI's "developer" is its newer name for "system"; chat templates know the older one.
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+SHAREGPT_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "function_call": "assistant",
+    "observation": "tool",
+    "tool": "tool",
+}
+_CHAT_KEYS = ("messages", "conversations", "conversation")
+_SNIFFED_ROWS = 100
+_KINDS: dict[type, str] = {
+    type(None): "nothing",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+class _Rejected(Exception):
+    """What is wrong with the row, the JSON path, and the way out."""
+
+    def __init__(self, what: str, path: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what, self.path, self.hint = what, path, hint
+
+
+def from_messages(value: dict[str, Any], source: str) -> Row | Problem:
+    """OpenAI's layout: `messages` of {role, content, tool_calls?, name?, tool_call_id?}, and `tools?`."""
+    return _guarded(_messages, value, source)
+
+
+def from_sharegpt(value: dict[str, Any], source: str) -> Row | Problem:
+    """ShareGPT's layout: `conversations` of {from, value}, `system?`, `tools?` (JSON text or a list)."""
+    return _guarded(_sharegpt, value, source)
+
+
+def from_alpaca(value: dict[str, Any], source: str) -> Row | Problem:
+    """Alpaca's layout: `instruction`, `input?`, `output`, `system?`, `history?` of [question, answer] pairs.
+
+    Instruction and input are joined by a line break, as LLaMA-Factory does.
+    """
+    return _guarded(_alpaca, value, source)
+
+
+def from_prompt_completion(value: dict[str, Any], source: str) -> Row | Problem:
+    """`prompt` and `completion`, each a string or a list of messages, as in TRL; becomes a chat."""
+    return _guarded(_prompt_completion, value, source)
+
+
+def from_text(value: dict[str, Any], source: str) -> Row | Problem:
+    """`text`: a document to continue training on, without a chat template."""
+    return _guarded(_text, value, source)
+
+
+Converter = Callable[[dict[str, Any], str], Row | Problem]
+CONVERTERS: dict[str, Converter] = {
+    "messages": from_messages,
+    "sharegpt": from_sharegpt,
+    "alpaca": from_alpaca,
+    "prompt_completion": from_prompt_completion,
+    "text": from_text,
+}
+
+
+def sniff(rows: Sequence[dict[str, Any]], source: str) -> str:
+    """The name of the layout that most of the first 100 rows have.
+
+    Raises InputError that lists the keys found when no row fits any layout.
+    """
+    found = Counter(layout for row in rows[:_SNIFFED_ROWS] if (layout := _layout(row)))
+    if found:
+        return found.most_common(1)[0][0]
+    keys = Counter(key for row in rows[:_SNIFFED_ROWS] for key in row)
+    seen = ", ".join(key[:40] for key, _ in keys.most_common(12)) or "none"
+    raise InputError(
+        Problem(
+            f"the rows fit no known layout; their keys are: {seen}",
+            source,
+            _unknown_layout_hint(rows[0] if rows else {}),
+        )
+    )
+
+
+def _layout(row: dict[str, Any]) -> str | None:
+    key = _chat_key(row)
+    if key is not None:
+        turns = row[key]
+        first = turns[0] if isinstance(turns, list) and turns else None
+        return (
+            "sharegpt" if isinstance(first, dict) and "from" in first and "role" not in first else "messages"
+        )
+    for layout, needed in (
+        ("alpaca", {"instruction", "output"}),
+        ("prompt_completion", {"prompt", "completion"}),
+        ("text", {"text"}),
+    ):
+        if needed <= row.keys():
+            return layout
+    return None
+
+
+def _chat_key(row: dict[str, Any]) -> str | None:
+    return next((key for key in _CHAT_KEYS if row.get(key) is not None), None)
+
+
+def _unknown_layout_hint(row: dict[str, Any]) -> str:
+    lists = [
+        key for key, value in row.items() if isinstance(value, list) and value and isinstance(value[0], dict)
+    ]
+    if {"chosen", "rejected"} <= row.keys():
+        return "These look like preference pairs; training needs one answer: rename chosen to completion."
+    if len(row) == 1 and lists:
+        return f'The rows seem to be inside "{lists[0]}": save that list as the file.'
+    return (
+        "Known layouts: messages; conversations (ShareGPT); instruction, input, output (Alpaca); "
+        "prompt, completion; text."
+    )
+
+
+def _guarded(
+    convert: Callable[[dict[str, Any], str], Row], value: dict[str, Any], source: str
+) -> Row | Problem:
+    try:
+        return convert(value, source)
+    except _Rejected as fault:
+        return Problem(f"{fault.what} (at {fault.path})" if fault.path else fault.what, source, fault.hint)
+
+
+def _messages(value: dict[str, Any], source: str) -> Row:
+    key = _chat_key(value) or "messages"
+    messages = _message_list(value.get(key), f"$.{key}")
+    return _conversation(messages, value.get("tools"), source)
+
+
+def _sharegpt(value: dict[str, Any], source: str) -> Row:
+    key = _chat_key(value) or "conversations"
+    turns = _expect_list(value.get(key), f"$.{key}")
+    messages = [_sharegpt_turn(turn, f"$.{key}[{index}]") for index, turn in enumerate(turns)]
+    return _conversation(_optional_system(value) + messages, value.get("tools"), source)
+
+
+def _sharegpt_turn(turn: Any, path: str) -> Message:
+    turn = _expect_object(turn, path)
+    spoken_by = turn.get("from")
+    role = _role(spoken_by, SHAREGPT_ROLES, f"{path}.from")
+    content = _expect_text(turn.get("value"), f"{path}.value")
+    if spoken_by == "function_call":
+        return Message(role, "", _tool_calls(_parsed(content, f"{path}.value"), f"{path}.value"))
+    return Message(role, content)
+
+
+def _alpaca(value: dict[str, Any], source: str) -> Row:
+    messages = _optional_system(value)
+    for index, pair in enumerate(_expect_list(value.get("history") or [], "$.history")):
+        path = f"$.history[{index}]"
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise _Rejected("expected a pair [question, answer]", path)
+        messages.append(Message("user", _expect_text(pair[0], f"{path}[0]")))
+        messages.append(Message("assistant", _expect_text(pair[1], f"{path}[1]")))
+    question = [_expect_text(value.get("instruction"), "$.instruction")]
+    if value.get("input"):
+        question.append(_expect_text(value["input"], "$.input"))
+    messages.append(Message("user", "\n".join(question)))
+    messages.append(Message("assistant", _expect_text(value.get("output"), "$.output")))
+    return _conversation(messages, value.get("tools"), source)
+
+
+def _prompt_completion(value: dict[str, Any], source: str) -> Row:
+    messages = _side(value.get("prompt"), "user", "$.prompt")
+    messages += _side(value.get("completion"), "assistant", "$.completion")
+    return _conversation(messages, value.get("tools"), source)
+
+
+def _side(value: Any, role: str, path: str) -> list[Message]:
+    return (
+        _message_list(value, path) if isinstance(value, list) else [Message(role, _expect_text(value, path))]
+    )
+
+
+def _text(value: dict[str, Any], source: str) -> Row:
+    text = _expect_text(value.get("text"), "$.text")
+    if not text.strip():
+        raise _Rejected("the text is empty", "$.text")
+    return TextDocument(text, source)
+
+
+def _optional_system(value: dict[str, Any]) -> list[Message]:
+    system = value.get("system")
+    return [Message("system", _expect_text(system, "$.system"))] if system else []
+
+
+def _conversation(messages: list[Message], tools: Any, source: str) -> Conversation:
+    answers = [message for message in messages if message.role == "assistant"]
+    if not answers:
+        raise _Rejected(
+            "no assistant turn: there is nothing to learn", "", "Add an answer, or remove the row."
+        )
+    for index, message in enumerate(messages):
+        if message.role == "assistant" and not message.content.strip() and not message.tool_calls:
+            raise _Rejected(
+                f"turn {index + 1} is an empty assistant turn", "", "Fill it in, or remove the row."
+            )
+    return Conversation(tuple(messages), _tools(tools), source)
+
+
+def _message_list(value: Any, path: str) -> list[Message]:
+    return [_message(item, f"{path}[{index}]") for index, item in enumerate(_expect_list(value, path))]
+
+
+def _message(item: Any, path: str) -> Message:
+    item = _expect_object(item, path)
+    role = _role(item.get("role"), ROLES, f"{path}.role")
+    calls = item.get("tool_calls")
+    return Message(
+        role,
+        _content(item.get("content"), f"{path}.content", may_be_null=bool(calls)),
+        _tool_calls(calls, f"{path}.tool_calls") if calls else None,
+        _optional_text(item.get("name"), f"{path}.name"),
+        _optional_text(item.get("tool_call_id"), f"{path}.tool_call_id"),
+    )
+
+
+def _role(value: Any, known: dict[str, str], path: str) -> str:
+    name = _expect_text(value, path)
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name.lower().strip(), known, n=1, cutoff=0.6)
+    hint = f'Did you mean "{near[0]}"?' if near else f"Known roles: {', '.join(known)}."
+    raise _Rejected(f'unknown role "{name[:40]}"', path, hint)
+
+
+def _content(value: Any, path: str, *, may_be_null: bool) -> str:
+    """A string, or text parts, which are joined as they stand."""
+    if value is None and may_be_null:
+        return ""
+    if not isinstance(value, list):
+        return _expect_text(value, path)
+    return "".join(_text_part(part, f"{path}[{index}]") for index, part in enumerate(value))
+
+
+def _text_part(part: Any, path: str) -> str:
+    part = _expect_object(part, path)
+    if part.get("type", "text") != "text":
+        raise _Rejected(
+            f'content part of type "{str(part["type"])[:40]}"',
+            path,
+            "Only text is trained on; remove the part or the row.",
+        )
+    return _expect_text(part.get("text"), f"{path}.text")
+
+
+def _tool_calls(value: Any, path: str) -> tuple[dict[str, Any], ...]:
+    calls = value if isinstance(value, list) else [value]
+    if not calls:
+        raise _Rejected("the list of tool calls is empty", path)
+    return tuple(_tool_call(call, f"{path}[{index}]") for index, call in enumerate(calls))
+
+
+def _tool_call(call: Any, path: str) -> dict[str, Any]:
+    """A call in the form templates expect, arguments as an object; `{name, arguments}` alone is taken too."""
+    call = _expect_object(call, path)
+    function = _expect_object(call.get("function", call), f"{path}.function")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        arguments = _parsed(arguments, f"{path}.arguments") if arguments.strip() else {}
+    arguments = {} if arguments is None else _expect_object(arguments, f"{path}.arguments")
+    name = _expect_text(function.get("name"), f"{path}.name")
+    identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
+    return {**identity, "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _tools(value: Any) -> tuple[dict[str, Any], ...] | None:
+    """Tool schemas, from a list or its JSON text; a bare function schema is put in its wrapper."""
+    if isinstance(value, str):
+        value = _parsed(value, "$.tools") if value.strip() else None
+    if not value:
+        return None
+    schemas = [
+        _expect_object(tool, f"$.tools[{index}]") for index, tool in enumerate(_expect_list(value, "$.tools"))
+    ]
+    return tuple(
+        tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool}
+        for tool in schemas
+    )
+
+
+def _parsed(text: str, path: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise _Rejected(f"the text is not valid JSON: {error}", path) from error
+
+
+def _expect_list(value: Any, path: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise _Rejected(f"expected a list, found {_kind(value)}", path)
+    return value
+
+
+def _expect_object(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise _Rejected(f"expected an object, found {_kind(value)}", path)
+    return value
+
+
+def _expect_text(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise _Rejected(f"expected a string, found {_kind(value)}", path)
+    return value
+
+
+def _optional_text(value: Any, path: str) -> str | None:
+    return None if value is None else _expect_text(value, path)
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), type(value).__name__)

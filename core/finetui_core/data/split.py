@@ -1,0 +1,50 @@
+"""Rows kept apart for validation, so that no prompt is on both sides."""
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from finetui_core.data.conversation import Row, TextDocument
+
+
+def split(rows: Sequence[Row], val_fraction: float, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Split into (train, val), each in the order of `rows`.
+
+    Rows with the same prompt (everything before the last assistant turn; for text the whole text) stay
+    together, so that the validation loss does not measure memory. The choice depends on `seed` and the rows
+    alone, not on the process. Val takes whole groups up to `val_fraction` of the rows, and at least one group
+    where there are two.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(prompt_digest(row), []).append(index)
+    if val_fraction <= 0 or len(groups) < 2:
+        return tuple(rows), ()
+    target = max(1, round(val_fraction * len(rows)))
+    shuffled = sorted(groups, key=lambda digest: hashlib.blake2b(digest, key=str(seed).encode()).digest())
+    chosen: set[int] = set()
+    for digest in shuffled:
+        if len(chosen) + len(groups[digest]) <= target:
+            chosen.update(groups[digest])
+    if not chosen:
+        chosen.update(groups[min(shuffled, key=lambda digest: len(groups[digest]))])
+    train = tuple(row for index, row in enumerate(rows) if index not in chosen)
+    return train, tuple(rows[index] for index in sorted(chosen))
+
+
+def prompt_digest(row: Row) -> bytes:
+    """16 bytes that are equal for rows with the same prompt."""
+    if isinstance(row, TextDocument):
+        return _digest(row.text)
+    last = max(index for index, message in enumerate(row.messages) if message.role == "assistant")
+    return _digest((row.messages[:last], row.tools))
+
+
+def row_digest(row: Row) -> bytes:
+    """16 bytes that are equal for rows with the same content, wherever they come from."""
+    return _digest(row.text if isinstance(row, TextDocument) else (row.messages, row.tools))
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(msgspec.json.encode(value), digest_size=16).digest()

@@ -1,0 +1,149 @@
+"""The chat template of a run, and conversations rendered through it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetui_core.data.conversation import Conversation, Message
+from finetui_core.errors import InputError, Problem
+
+Span = tuple[int, int]
+DEFAULT_TEMPLATE = Path(__file__).with_name("default_chat_template.jinja")
+# The pattern by which transformers recognises a template that marks what the model generates.
+_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+
+
+def template_of(tokenizer: Any, path: str | None) -> tuple[str, str]:
+    """A run's chat template, and where it is from: the file `path`, the model, or the default of ftui.
+
+    Raises InputError if the file cannot be read, or if the model has several templates and no default one.
+    """
+    if path is not None:
+        try:
+            return Path(path).read_text(encoding="utf-8"), f"the file {path}"
+        except (OSError, ValueError) as error:
+            raise InputError(
+                Problem(f"the chat template cannot be read: {error}", path, "Check model.chat_template.")
+            ) from error
+    if tokenizer.chat_template:
+        try:
+            return tokenizer.get_chat_template(), "the model's own"
+        except ValueError as error:
+            raise InputError(
+                Problem(
+                    str(error), "tokenizer", "Save one of them to a file and name it in model.chat_template."
+                )
+            ) from error
+    start = "{{- bos_token }}" if own_bos(tokenizer) is not None else ""
+    return start + DEFAULT_TEMPLATE.read_text(encoding="utf-8"), "the default of ftui (the model has none)"
+
+
+def ensure_template(tokenizer: Any, path: str | None) -> str:
+    """Give the tokenizer the template of `template_of`, and return where it is from.
+
+    Raises InputError if there is none to be had, or if it is not valid Jinja.
+    """
+    from jinja2 import TemplateError, TemplateSyntaxError
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    template, origin = template_of(tokenizer, path)
+    try:
+        render_jinja_template(conversations=[], chat_template=template)
+    except TemplateSyntaxError as error:
+        where = f"{path or 'chat template'}:{error.lineno}"
+        raise InputError(Problem(f"the chat template is not valid Jinja: {error.message}", where)) from error
+    except TemplateError as error:
+        raise InputError(
+            Problem(f"the chat template is not valid Jinja: {error}", path or "chat template")
+        ) from error
+    if path is not None or not tokenizer.chat_template:
+        tokenizer.chat_template = template
+    return origin
+
+
+def own_bos(tokenizer: Any) -> int | None:
+    """The start token's id if the tokenizer puts one before every text."""
+    first = tokenizer("a")["input_ids"][:1]
+    return tokenizer.bos_token_id if first == [tokenizer.bos_token_id] else None
+
+
+class Unrenderable(Exception):
+    """The template cannot show this conversation; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A conversation in the form that templates read, with its template."""
+
+    template: str
+    tools: list[dict[str, Any]] | None
+    messages: list[dict[str, Any]]
+    variables: dict[str, Any]
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether the template marks what the model generates."""
+        return _MARK.search(self.template) is not None
+
+    def text(self, messages: Sequence[dict[str, Any]], *, prompt: bool = False) -> str:
+        """Some messages rendered; with `prompt`, followed by what asks for an answer. Raises Unrenderable."""
+        return self._rendered(messages, prompt, marks=False)[0]
+
+    def marked(self, messages: Sequence[dict[str, Any]]) -> tuple[str, list[Span]]:
+        """Some messages rendered, and the spans that the template marks. Raises Unrenderable."""
+        return self._rendered(messages, False, marks=True)
+
+    def _rendered(
+        self, messages: Sequence[dict[str, Any]], prompt: bool, marks: bool
+    ) -> tuple[str, list[Span]]:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        try:
+            texts, spans = render_jinja_template(
+                conversations=[list(messages)],
+                tools=self.tools,
+                chat_template=self.template,
+                add_generation_prompt=prompt,
+                return_assistant_tokens_mask=marks,
+                **self.variables,
+            )
+        except Exception as error:  # a template is a stranger's program: whatever it raises is its own fault
+            raise Unrenderable(str(error) or type(error).__name__) from error
+        return texts[0], spans[0] if marks else []
+
+
+def chat_of(row: Conversation, tokenizer: Any, *, keep_rest: bool) -> Chat:
+    """The chat as templates expect it; turns after the last answer teach nothing and are left out."""
+    last = max(index for index, message in enumerate(row.messages) if message.role == "assistant")
+    messages = row.messages if keep_rest else row.messages[: last + 1]
+    tools = list(row.tools) if row.tools else None
+    return Chat(
+        tokenizer.get_chat_template(tools=tools),
+        tools,
+        [_as_dict(message) for message in messages],
+        dict(tokenizer.special_tokens_map),
+    )
+
+
+def _as_dict(message: Message) -> dict[str, Any]:
+    """Only the keys that are set: many templates test for presence, and would print None."""
+    optional = {"name": message.name, "tool_call_id": message.tool_call_id}
+    calls = {"tool_calls": list(message.tool_calls)} if message.tool_calls else {}
+    present = {key: value for key, value in optional.items() if value is not None}
+    return {"role": message.role, "content": message.content, **calls, **present}
+
+
+def prompt_ids(tokenizer: Any) -> list[int]:
+    """The tokens that the template adds to ask for an answer; none if it cannot show a short chat."""
+    if not tokenizer.chat_template:
+        return []
+    question = [{"role": "user", "content": "a"}]
+    chat = Chat(tokenizer.get_chat_template(), None, question, dict(tokenizer.special_tokens_map))
+    try:
+        before, after = chat.text(question), chat.text(question, prompt=True)
+    except Unrenderable:
+        return []
+    added = after.removeprefix(before) if after.startswith(before) else ""
+    return tokenizer(added, add_special_tokens=False)["input_ids"] if added else []

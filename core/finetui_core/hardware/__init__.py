@@ -1,0 +1,1 @@
+"""What the machine is doing: processors, memory, disk and GPUs."""

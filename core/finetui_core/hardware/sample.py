@@ -1,0 +1,48 @@
+"""One reading of the machine while it trains."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from finetui_core.hardware.nvml import GpuProbe
+
+
+def sample(folder: Path, trainer_pid: int, gpus: GpuProbe) -> dict[str, Any]:
+    """Processor, memory, free disk of `folder`, memory of the trainer with its children, and GPUs.
+
+    Bytes, watts, degrees Celsius, unix seconds, shares of 1. What cannot be read is None; never raises.
+    "cpu" is the share since the last call in this process. "gpu_note" says what is amiss with the GPUs.
+    """
+    cpu = _or_none(psutil.cpu_percent)
+    memory = _or_none(psutil.virtual_memory)
+    disk = _or_none(lambda: psutil.disk_usage(str(folder)))
+    found, note = gpus.read()
+    record = {
+        "t": time.time(),
+        "cpu": None if cpu is None else cpu / 100,
+        "memory_used": None if memory is None else memory.total - memory.available,
+        "memory_total": None if memory is None else memory.total,
+        "disk_free": None if disk is None else disk.free,
+        "trainer_rss": _or_none(lambda: _resident(trainer_pid)),
+        "gpus": found,
+    }
+    return record if note is None else {**record, "gpu_note": note}
+
+
+def _resident(pid: int) -> int:
+    """Resident bytes of a process and its children; pages that they share count for each."""
+    process = psutil.Process(pid)
+    total: int = process.memory_info().rss
+    for child in process.children(recursive=True):
+        total += _or_none(lambda child=child: child.memory_info().rss) or 0  # type: ignore[misc]
+    return total
+
+
+def _or_none(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except Exception:  # besides its own errors, psutil lets out whatever an odd kernel or sandbox causes
+        return None

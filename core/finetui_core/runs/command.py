@@ -1,0 +1,57 @@
+"""How the trainer is called, and in which environment."""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import finetui_core
+from finetui_core.runs.paths import RunPaths
+
+_TRAINER = "finetui_core.train"
+
+
+def trainer_command(paths: RunPaths, resolved: Mapping[str, Any]) -> list[str]:
+    """The trainer's command line, to which the supervisor adds `--attempt N`."""
+    processes = int(resolved.get("launch", {}).get("nproc_per_node", 1))
+    launcher = (
+        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        if processes > 1
+        else []
+    )
+    return [sys.executable, *launcher, "-m", _TRAINER, str(paths.root)]
+
+
+def trainer_environment(resolved: Mapping[str, Any]) -> dict[str, str]:
+    """This process's environment, made fit for a trainer: it asks the hub only where the recipe names it."""
+    environment = child_environment()
+    environment |= {
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    if not _needs_hub(resolved):
+        environment["HF_HUB_OFFLINE"] = "1"
+    return environment
+
+
+def child_environment() -> dict[str, str]:
+    """This process's environment, in which a child finds this package and keeps its byte code.
+
+    A child never imports from its current folder, where a file may have the name of a library.
+    """
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONSAFEPATH"] = "1"
+    source = Path(finetui_core.__file__).parents[1]
+    if source.name not in ("site-packages", "dist-packages"):
+        already = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{source}{os.pathsep}{already}" if already else str(source)
+    return environment
+
+
+def _needs_hub(resolved: Mapping[str, Any]) -> bool:
+    data = resolved.get("data", {})
+    sources = (str(data.get("train", "")), str(data.get("val") or ""))
+    model = str(resolved.get("model", {}).get("name", ""))
+    return not Path(model).is_dir() or any(source.startswith("hub:") for source in sources)

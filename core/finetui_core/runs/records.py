@@ -1,0 +1,125 @@
+"""The shapes of what is written into a run directory, and how one record becomes one line.
+
+Lines (metrics, events, system samples) are open-ended and read as plain dicts; the small files that are
+written whole have types. Unknown fields are ignored when reading, so that older readers stay useful.
+"""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+Record = dict[str, Any]
+Small = TypeVar("Small", bound=msgspec.Struct)
+
+
+class End(msgspec.Struct, frozen=True):
+    """How an attempt ended, as the supervisor saw it. `at` is in unix seconds."""
+
+    at: float
+    exit_code: int | None = None
+    signal: int | None = None
+    oom: bool = False
+    reason: str = ""
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """One start of the trainer. `pid` is 0 until the trainer runs; `end` is None until it has ended.
+
+    A process is known by pid, start ticks and boot id together: pids are used again.
+    """
+
+    attempt: int
+    pid: int
+    start_ticks: int
+    boot_id: str
+    host: str
+    supervisor_pid: int
+    supervisor_start_ticks: int
+    started_at: float
+    resumed_from: str | None = None
+    end: End | None = None
+
+
+class Heartbeat(msgspec.Struct, frozen=True):
+    """The trainer's sign of life. `step_age_s`: seconds since the last step ended or the phase changed."""
+
+    seq: int
+    t: float
+    step: int
+    total_steps: int
+    step_age_s: float
+    phase: str
+    pid: int
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """run.json: what the run is, written once."""
+
+    id: str
+    created: float
+    schema: int = 1
+    name: str = ""
+    model: str = ""
+    method: str = ""
+    versions: dict[str, str] = {}
+    recipe_sha256: str = ""
+    data_sha256: str | None = None
+    argv: list[str] = []
+
+
+def encode_line(record: Mapping[str, Any] | msgspec.Struct) -> bytes:
+    """One record as one line of JSON, newline included.
+
+    JSON has no NaN and no infinity: such a number at the top level of a mapping becomes null, and the
+    field "nonfinite" says which it was ("nan", "inf" or "-inf"). Raises TypeError on other types.
+    """
+    if isinstance(record, Mapping):
+        nonfinite = {
+            key: str(float(value))
+            for key, value in record.items()
+            if isinstance(value, float) and not math.isfinite(value)
+        }
+        if nonfinite:
+            record = {**record, "nonfinite": nonfinite}
+    try:
+        return msgspec.json.encode(record, enc_hook=_encode_other) + b"\n"
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(record, enc_hook=_encode_other)
+        return msgspec.json.encode(_encodable(plain)) + b"\n"
+
+
+def decode_line(line: bytes) -> Record | None:
+    """The record in one line, or None where the line is not a JSON object."""
+    try:
+        record = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def read_small(path: Path, kind: type[Small]) -> Small | None:
+    """The content of a small JSON file, or None where it is missing, unreadable or not of that kind."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _encode_other(value: object) -> str:
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a record cannot hold a {type(value).__name__}")
+
+
+def _encodable(value: Any) -> Any:
+    """`value` with the lone surrogates of undecodable file names replaced: they have no UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encodable(part) for part in value]
+    return value

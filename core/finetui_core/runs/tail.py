@@ -1,0 +1,79 @@
+"""Following a file of JSON lines while another process, perhaps on another host, appends to it."""
+
+import os
+from pathlib import Path
+
+from finetui_core.runs.records import Record, decode_line
+
+_SLICE = 1 << 20  # bytes read at a time
+
+
+class Tail:
+    """Reads the new complete records of one file. Its cost is proportional to the new bytes.
+
+    The file is opened anew for each read, which makes NFS ask its server. A file that was replaced or has
+    become shorter is read from its start and counted in `restarts`. Lines that are no JSON object are
+    skipped and counted in `skipped`; a last line without newline waits for its end. A file that cannot be
+    opened has no news. With `last`, the first read starts at most that many bytes before the end.
+    """
+
+    def __init__(self, path: Path, last: int | None = None) -> None:
+        self.path = path
+        self.skipped = 0
+        self.restarts = 0
+        self._last = last
+        self._inode: int | None = None
+        self._offset = 0
+        self._rest = b""
+
+    def read(self) -> list[Record]:
+        """The records completed since the last call, in file order."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return []
+        try:
+            status = os.fstat(descriptor)
+            if self._inode is None:
+                self._start(descriptor, status.st_size)
+            elif status.st_ino != self._inode or status.st_size < self._offset:
+                self.restarts += 1
+                self._offset, self._rest = 0, b""
+            self._inode = status.st_ino
+            return self._read_to(descriptor, status.st_size)
+        except OSError:
+            return []
+        finally:
+            os.close(descriptor)
+
+    def _start(self, descriptor: int, size: int) -> None:
+        """Move to the first line that starts within the last bytes asked for."""
+        if self._last is None or size <= self._last:
+            return
+        offset = size - self._last
+        before, newline, _ = os.pread(descriptor, self._last + 1, offset - 1).partition(b"\n")
+        self._offset = offset + len(before) if newline else size
+
+    def _read_to(self, descriptor: int, size: int) -> list[Record]:
+        records: list[Record] = []
+        while self._offset < size:
+            try:
+                piece = os.pread(descriptor, min(_SLICE, size - self._offset), self._offset)
+            except OSError:  # the rest can be read later; what was read must not be lost
+                break
+            if not piece:
+                break
+            self._offset += len(piece)
+            *lines, self._rest = (self._rest + piece).split(b"\n")
+            for line in lines:
+                record = decode_line(line)
+                if record is not None:
+                    records.append(record)
+                elif line.strip():
+                    self.skipped += 1
+        return records
+
+
+def read_records(path: Path) -> list[Record]:
+    """All complete records of a file; none where it is missing."""
+    return Tail(path).read()

@@ -1,0 +1,1 @@
+"""The commands: one module each, which adds its arguments and runs. They print, they never draw."""

@@ -1,0 +1,62 @@
+"""`ftui ctl RUN COMMAND`: tell a run what to do, and wait until it has been done."""
+
+import argparse
+from pathlib import Path
+
+from finetui_core.cli.follow import look
+from finetui_core.cli.say import data_json, talk
+from finetui_core.errors import InputError, Problem, RunFailed
+from finetui_core.runs.mailbox import COMMANDS, send
+from finetui_core.runs.paths import find_run, runs_root
+from finetui_core.runs.reader import RunView
+
+ENDING = ("stop", "abort")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="the run's id, a part of it that only it has, a path, or: latest")
+    parser.add_argument(
+        "action",
+        choices=COMMANDS,
+        metavar="ACTION",
+        help="checkpoint: write one now; pause, resume; evaluate; sample; stop: checkpoint, then end; "
+        "abort: end without a checkpoint",
+    )
+    parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
+    parser.add_argument("--no-wait", action="store_true", help="return at once, with the request on its way")
+    parser.add_argument("--json", action="store_true", help="print what became of it as JSON on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    paths = find_run(options.runs or runs_root(), options.run)
+    view = RunView(paths)
+    view.refresh()
+    if not view.state.live:
+        raise InputError(
+            Problem(
+                f"{paths.id} is not running ({view.state.state}: {view.state.reason})",
+                hint=f"Continue it with: ftui resume {paths.id}",
+            )
+        )
+    asked = send(paths, options.action)
+    status = "asked" if options.no_wait else _wait(view, asked, options.action)
+    if options.json:
+        data_json({"id": asked, "run": paths.id, "command": options.action, "status": status})
+    else:
+        talk(f"{options.action}: {status}")
+    return 0
+
+
+def _wait(view: RunView, asked: str, action: str) -> str:
+    """Follow one request to its end; for those that end the run, to the end of the run."""
+    status = "asked"
+    for news in look(view):
+        for event in news.events:
+            if event.get("type") == "control" and event.get("id") == asked and event["status"] != status:
+                status = event["status"]
+                talk(f"{action}: {status}")
+        if status == "refused" or (status == "done" and action not in ENDING):
+            return status
+    if status != "done":
+        raise RunFailed(f"the run ended before it did this ({view.state.state}: {view.state.reason})")
+    return status

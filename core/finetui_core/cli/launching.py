@@ -1,0 +1,103 @@
+"""Starting an attempt of a run and staying with it: what `train`, `resume` and `demo` share."""
+
+import shutil
+import sys
+
+from finetui_core.cli.follow import current_events, follow, wait_until_ready
+from finetui_core.cli.say import data_json, number, talk
+from finetui_core.errors import InputError, Problem
+from finetui_core.runs.mailbox import send
+from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.reader import RunView
+from finetui_core.runs.supervisor import launch
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+
+
+def start(paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: bool) -> int:
+    """Start an attempt and follow it, or leave it once it trains; returns the exit code.
+
+    Bad input that only the trainer can see (rows, weights) raises InputError here, like any other.
+    """
+    launch(paths, resumed_from)
+    view = RunView(paths)
+    try:
+        wait_until_ready(view)
+        _raise_bad_input(view)
+        if detach and view.state.live:
+            talk(f"{paths.id} is training in the background.")
+            _say_how_to_return(paths)
+        elif not detach:
+            talk(
+                f"{paths.id}: closing this terminal does not end the run; Ctrl-C stops it with a checkpoint."
+            )
+            follow(view, attempt=view.attempts[-1].attempt)
+    except KeyboardInterrupt:
+        return _interrupted(view)
+    return finish(view, as_json=as_json)
+
+
+def _interrupted(view: RunView) -> int:
+    """Ctrl-C: ask for a checkpoint and the end; a second one leaves the run alone."""
+    talk(
+        "\nstopping: the step is finished and a checkpoint is written; Ctrl-C again leaves the run to itself"
+    )
+    try:
+        view.refresh()
+        if view.state.live:
+            send(view.paths, "stop")
+            follow(view, attempt=view.attempts[-1].attempt)
+        say_result(view)
+    except KeyboardInterrupt:
+        talk()
+        _say_how_to_return(view.paths)
+    return INTERRUPTED
+
+
+def _raise_bad_input(view: RunView) -> None:
+    for event in current_events(view):
+        if event.get("type") == "error" and event.get("kind") == "input":
+            raise InputError([Problem(one["what"], one["where"], one["hint"]) for one in event["problems"]])
+
+
+def finish(view: RunView, *, as_json: bool) -> int:
+    """Say how the run ended (or stands), and return the exit code that fits."""
+    view.refresh()
+    if as_json:
+        data_json(view.summary())
+    elif not view.state.live:
+        say_result(view)
+    return DONE if view.state.live or view.state.state in ("finished", "stopped") else FAILED
+
+
+def say_result(view: RunView) -> None:
+    """The end of the run in a few lines: why, what was gained, where it lies, and what to do next."""
+    facts = view.summary()
+    talk(f"{facts['id']}: {facts['state']}. {facts['reason']}")
+    before = next((one for one in view.evaluations if one["step"] == 0 and "eval_loss" in one), None)
+    if before is not None and facts["best_eval_loss"] is not None and facts["best_step"]:
+        best = next(one for one in view.evaluations if one["step"] == facts["best_step"])
+        talk(
+            f"validation loss {number(before['eval_loss'])} → {number(best['eval_loss'])}, "
+            f"perplexity {number(before['eval_perplexity'], 2)} → {number(best['eval_perplexity'], 2)} "
+            f"(best at step {best['step']})"
+        )
+    if facts["last_checkpoint"]:
+        talk(f"last checkpoint: {facts['path']}/{facts['last_checkpoint']}")
+    if view.state.state not in ("finished",) and not view.state.live:
+        talk(f"continue with: ftui resume {facts['id']}")
+        if view.state.state not in ("stopped",) and view.attempts:
+            talk(f"what it last wrote: {view.paths.log(view.attempts[-1].attempt)}")
+
+
+def _say_how_to_return(paths: RunPaths) -> None:
+    talk(f"watch it:  ftui watch {paths.id}\nstop it:   ftui ctl {paths.id} stop\nsee it:    ftui")
+
+
+def discard(paths: RunPaths) -> None:
+    """Remove a run that never began, so that bad input leaves nothing behind."""
+    shutil.rmtree(paths.root, ignore_errors=True)
+
+
+def argv() -> list[str]:
+    return list(sys.argv)

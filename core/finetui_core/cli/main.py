@@ -1,0 +1,84 @@
+"""`ftui COMMAND`: finds the command, runs it, and turns errors into one sentence and an exit code.
+
+Exit codes: 0 done, 1 it ran and failed, 2 bad input, 3 a check found errors, 130 interrupted.
+Data goes to stdout, talk to stderr.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from finetui_core import __version__
+from finetui_core.errors import InputError, RunFailed
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+COMMANDS = {
+    "demo": "fine-tune the sample model and show what changed",
+    "train": "start a run from a recipe",
+    "resume": "continue a run that was stopped or has died",
+    "runs": "list the runs",
+    "status": "say how a run is doing",
+    "watch": "follow a run until it ends",
+    "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
+}
+
+DESCRIPTION = """Fine-tune language models from a terminal.
+Without a command, ftui opens the studio."""
+EPILOGUE = """Exit codes: 0 done, 1 it ran and failed, 2 bad input, 3 a check found errors, 130 interrupted.
+Runs are kept in ./runs, or in the folder that FTUI_RUNS names."""
+
+
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser with every command's name and the arguments of `command` alone, so that help is quick."""
+    parser = argparse.ArgumentParser(
+        prog="ftui",
+        description=DESCRIPTION,
+        epilog=EPILOGUE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ftui {__version__}")
+    parser.add_argument(
+        "--traceback", action="store_true", help="show the Python traceback of an unexpected error"
+    )
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        if name == command:
+            import_module(f"finetui_core.cli.{name}").add_arguments(subparser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    named = next((word for word in arguments if word in COMMANDS), None)
+    try:
+        options = build_parser(named).parse_args(arguments)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else BAD_INPUT
+    try:
+        code: int = import_module(f"finetui_core.cli.{options.command}").run(options)
+        return code
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except RunFailed as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return DONE
+    except Exception as error:
+        if options.traceback:
+            raise
+        print(f"ftui failed: {type(error).__name__}: {error}", file=sys.stderr)
+        print("    Run it again with: ftui --traceback ... and report what it prints.", file=sys.stderr)
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

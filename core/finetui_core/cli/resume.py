@@ -1,0 +1,46 @@
+"""`ftui resume RUN`: continue from the newest checkpoint that verifies, exactly as if nothing had happened."""
+
+import argparse
+from pathlib import Path
+
+from finetui_core.cli.launching import start
+from finetui_core.cli.say import talk
+from finetui_core.errors import InputError, Problem
+from finetui_core.runs.checkpoints import newest_valid
+from finetui_core.runs.paths import find_run, runs_root
+from finetui_core.runs.reader import RunView
+from finetui_core.runs.supervisor import is_locked
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="the run's id, a part of it that only it has, a path, or: latest")
+    parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
+    parser.add_argument("--detach", action="store_true", help="return as soon as the run trains")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    paths = find_run(options.runs or runs_root(), options.run)
+    view = RunView(paths)
+    view.refresh()
+    if is_locked(paths):
+        raise InputError(
+            Problem(
+                f"{paths.id} is running ({view.state.state}), so it cannot be resumed",
+                hint=f"Watch it with: ftui watch {paths.id}",
+            )
+        )
+    if view.state.state == "finished":
+        raise InputError(
+            Problem(
+                f"{paths.id} is finished: {view.state.reason}",
+                hint="To train longer, start a new run with more epochs.",
+            )
+        )
+    checkpoint, skipped = newest_valid(paths.checkpoints)
+    for one in skipped:
+        talk(f"{one.path.name} is passed over: {one.reason}")
+    if checkpoint is None:
+        talk(f"{paths.id} has no checkpoint that verifies, so it starts from its first step.")
+    resumed_from = f"checkpoints/{checkpoint.path.name}" if checkpoint else None
+    return start(paths, resumed_from=resumed_from, detach=options.detach, as_json=options.json)

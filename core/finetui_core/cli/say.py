@@ -1,0 +1,73 @@
+"""How the commands put numbers, tables and other people's text on a line."""
+
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from finetui_core.text import visible
+
+
+def talk(text: str = "") -> None:
+    """One line to the person, on stderr; data goes to stdout."""
+    print(visible(text, keep="\n"), file=sys.stderr, flush=True)
+
+
+def data(text: str) -> None:
+    """One line of the answer, on stdout."""
+    print(visible(text, keep="\n"), flush=True)
+
+
+def data_json(value: Any) -> None:
+    """The answer as JSON, on stdout; infinite numbers become null, since JSON has none."""
+    print(json.dumps(_finite(value), ensure_ascii=True), flush=True)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return value
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for people, or a dash where it is not known."""
+    if value is None:
+        return "-"
+    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
+
+
+def duration(seconds: float | None) -> str:
+    """1:02:03 or 2:03."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in the largest unit that is not zero."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size:
+            return f"{int(seconds // size)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def now() -> float:
+    return time.time()
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of left-aligned columns, as wide as their widest entry."""
+    cells = [[visible(cell) for cell in row] for row in [headings, *rows]]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]

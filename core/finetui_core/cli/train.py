@@ -1,0 +1,91 @@
+"""`ftui train RECIPE`: check the recipe, make a run, start it, and follow it or leave it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from finetui_core import __version__
+from finetui_core.cli.launching import discard, start
+from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.load import load_recipe, recipe_json
+from finetui_core.recipe.overrides import apply_overrides
+from finetui_core.runs.paths import RunPaths, create_run, runs_root
+
+NEEDED = ("torch", "transformers", "peft", "accelerate")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="the TOML file that says what the run is")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="TABLE.KEY=VALUE",
+        help="change one option of the recipe for this run; may be given several times",
+    )
+    parser.add_argument("--name", help="a name for the run (the recipe's file name if left out)")
+    parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
+    parser.add_argument("--detach", action="store_true", help="return as soon as the run trains")
+    parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
+
+
+def run(options: argparse.Namespace) -> int:
+    paths = make_run(options.recipe, options.set, options.name, options.runs)
+    return start_new(paths, detach=options.detach, as_json=options.json)
+
+
+def start_new(paths: RunPaths, *, detach: bool, as_json: bool) -> int:
+    """Start a run's first attempt; bad input removes the run again, so that nothing is half-written."""
+    try:
+        return start(paths, resumed_from=None, detach=detach, as_json=as_json)
+    except InputError:
+        discard(paths)
+        raise
+
+
+def make_run(recipe_file: Path, overrides: Sequence[str], name: str | None, root: Path | None) -> RunPaths:
+    """The directory of a new run. Raises InputError for a bad recipe, or where none can be made."""
+    recipe = load_recipe(recipe_file, overrides)
+    _require_training_libraries()
+    text = apply_overrides(recipe_file.read_text(encoding="utf-8"), overrides)
+    folder = (root or runs_root()).absolute()
+    identity = {
+        "versions": _versions(),
+        "argv": sys.argv,
+        "model": Path(recipe.model.name).name if Path(recipe.model.name).exists() else recipe.model.name,
+        "method": recipe.train.method,
+    }
+    try:
+        return create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity)
+    except OSError as error:
+        raise InputError(
+            Problem(
+                f"the run's folder cannot be made: {error.strerror}",
+                where=str(error.filename or folder),
+                hint="Name another folder with --runs, or in the variable FTUI_RUNS.",
+            )
+        ) from error
+
+
+def _require_training_libraries() -> None:
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise InputError(
+            Problem(
+                f"this installation can show runs but not train: {', '.join(missing)} is not installed",
+                hint="Install the trainer with: pip install 'finetui[train]'",
+            )
+        )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"finetui": __version__, "python": sys.version.split()[0]}
+    for name in NEEDED:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,98 @@
+"""The trainer's process: `python -m finetui_core.train RUN --attempt N`, started by the supervisor.
+
+Exit codes: 0 the run came to an end (also one that was asked for), 1 it failed, 2 bad input.
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from finetui_core.errors import InputError
+from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
+from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.writer import Heartbeat, RunWriter
+from finetui_core.train.output import Output, Recorded, Silent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="finetui_core.train")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--attempt", type=int, required=True)
+    arguments = parser.parse_args()
+    os.umask(0o077)
+    paths = RunPaths(arguments.run.absolute())
+    if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
+        return train(paths, Silent())
+    with contextlib.ExitStack() as stack:
+        writer = RunWriter(paths, arguments.attempt)
+        stack.callback(writer.close)
+        return train(paths, Recorded(writer, stack.enter_context(Heartbeat(paths))))
+
+
+def train(paths: RunPaths, output: Output) -> int:
+    """Run or continue the run in `paths`, tell `output` how it ended, and return the exit code."""
+    try:
+        return _train(paths, output)
+    except InputError as error:
+        output.event("error", kind="input", problems=[asdict(problem) for problem in error.problems])
+        print(error, file=sys.stderr)
+        return 2
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        output.event("error", kind="crash", problems=[{"what": what, "where": "", "hint": ""}])
+        traceback.print_exc()
+        return 1
+
+
+def _train(paths: RunPaths, output: Output) -> int:
+    output.beat(step=0, phase="loading", total_steps=0)
+    output.event("phase", phase="loading", step=0)
+    checkpoint = _checkpoint_to_continue(paths, output)
+
+    # These imports take seconds; the phase above is on disk before them.
+    from transformers.utils.logging import disable_progress_bar
+
+    from finetui_core.recipe.options import Recipe
+    from finetui_core.train.control import StopSignal
+    from finetui_core.train.loop import fit
+    from finetui_core.train.report import ready_event, write_resolved
+    from finetui_core.train.setup import build_session, start_processes
+
+    stop = StopSignal()
+    stop.listen()
+    disable_progress_bar()
+    recipe = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+    accelerator, processes = start_processes(recipe)
+
+    def announce(phase: str) -> None:
+        step = checkpoint.step if checkpoint else 0
+        output.beat(step=step, phase=phase, total_steps=0)
+        output.event("phase", phase=phase, step=step)
+
+    session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
+    if processes.index == 0:
+        write_resolved(session)
+    if checkpoint is not None:
+        output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
+    output.event("ready", **ready_event(session, recipe))
+    reason, step = fit(session, progress, output, stop)
+    output.event("finished", reason=reason, step=step)
+    return 1 if reason == "diverged" else 0
+
+
+def _checkpoint_to_continue(paths: RunPaths, output: Output) -> Checkpoint | None:
+    """The newest checkpoint that verifies, after sweeping up; those passed over are reported."""
+    if int(os.environ.get("RANK", "0")) == 0:
+        sweep(paths.checkpoints)
+    checkpoint, skipped = newest_valid(paths.checkpoints)
+    for one in skipped:
+        output.event("checkpoint_skipped", path=f"checkpoints/{one.path.name}", reason=one.reason)
+    return checkpoint
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Which rows an optimizer step sees, and how they are laid out in forward passes.
+
+The rows of a step depend on the seed and the step's number alone, so a resumed run needs no sampler state.
+The layout (packed or padded, how many passes, how many processes) changes neither the rows nor the loss.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How rows are dealt to steps: `batch_size` rows a step, the last step of an epoch may hold fewer."""
+
+    rows: int
+    batch_size: int
+    seed: int
+    total_steps: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    def rows_of_step(self, step: int) -> list[int]:
+        """Row numbers of optimizer step `step`, counted from 1."""
+        epoch, index = divmod(step - 1, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        return [int(row) for row in order[index * self.batch_size : (index + 1) * self.batch_size]]
+
+    def epoch_after(self, step: int) -> float:
+        """Epochs done once `step` steps are done; whole at each epoch's last step."""
+        epoch, index = divmod(step, self.steps_per_epoch)
+        return epoch + index / self.steps_per_epoch
+
+    def ends_epoch(self, step: int) -> bool:
+        return step % self.steps_per_epoch == 0
+
+
+def total_steps(rows: int, batch_size: int, epochs: int, max_steps: int) -> int:
+    """Optimizer steps of a run; a positive `max_steps` wins over `epochs`."""
+    return max_steps if max_steps > 0 else epochs * -(-rows // batch_size)
+
+
+def share_of_process(
+    rows: Sequence[int], lengths: Mapping[int, int], process: int, processes: int
+) -> list[int]:
+    """The rows of a step that one of several processes takes, dealt longest first so that work is even."""
+    longest_first = sorted(rows, key=lambda row: (-lengths[row], row))
+    return longest_first[process::processes]
+
+
+def padded_passes(rows: Sequence[int], lengths: Mapping[int, int], rows_per_pass: int) -> list[list[int]]:
+    """Rows grouped by similar length, `rows_per_pass` at a time, so that little is padded."""
+    ordered = sorted(rows, key=lambda row: (-lengths[row], row))
+    return [ordered[start : start + rows_per_pass] for start in range(0, len(ordered), rows_per_pass)]
+
+
+def packed_passes(rows: Sequence[int], lengths: Mapping[int, int], token_budget: int) -> list[list[int]]:
+    """Rows packed first-fit, longest first, into passes of at most `token_budget` tokens.
+
+    A row longer than the budget gets a pass of its own.
+    """
+    passes: list[list[int]] = []
+    room: list[int] = []
+    for row in sorted(rows, key=lambda row: (-lengths[row], row)):
+        for index, free in enumerate(room):
+            if lengths[row] <= free:
+                passes[index].append(row)
+                room[index] -= lengths[row]
+                break
+        else:
+            passes.append([row])
+            room.append(token_budget - lengths[row])
+    return passes

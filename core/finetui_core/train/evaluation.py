@@ -1,0 +1,115 @@
+"""Validation loss and the forgetting probe, measured without touching the run's random numbers."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from finetui_core.train.attention import attention
+from finetui_core.train.batches import packed_passes, padded_passes, share_of_process
+from finetui_core.train.forward import (
+    Layout,
+    Pass,
+    Rows,
+    attention_for,
+    packed_pass,
+    padded_pass,
+    summed_loss,
+    supervised_tokens,
+)
+from finetui_core.train.model import causal_model
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """This process among those of the run; `add` sums a tensor over all of them."""
+
+    index: int
+    count: int
+    add: Callable[[torch.Tensor], torch.Tensor]
+
+
+ALONE = Processes(0, 1, lambda tensor: tensor)
+
+
+def fixed_subset(rows: int, max_rows: int, seed: int) -> list[int]:
+    """The validation rows of every evaluation of a run: all, or the same `max_rows` drawn by the seed."""
+    if max_rows == 0 or rows <= max_rows:
+        return list(range(rows))
+    drawn = np.random.default_rng([seed, rows]).permutation(rows)[:max_rows]
+    return sorted(int(row) for row in drawn)
+
+
+def passes_of(rows: Rows, numbers: Sequence[int], layout: Layout, device: torch.device) -> Iterator[Pass]:
+    """The forward passes that cover `numbers`, in the model's layout."""
+    lengths = {number: len(rows[number][0]) for number in numbers}
+    if layout.packed:
+        for group in packed_passes(numbers, lengths, layout.tokens_per_pass):
+            yield packed_pass(rows, group, device)
+    else:
+        for group in padded_passes(numbers, lengths, layout.rows_per_pass):
+            yield padded_pass(rows, group, device)
+
+
+@contextmanager
+def inference(model: Any) -> Iterator[None]:
+    """Dropout off and no gradients inside the block; the mode is put back after it."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+def mean_loss(
+    model: Any,
+    rows: Rows,
+    numbers: Sequence[int],
+    layout: Layout,
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> float:
+    """Cross-entropy in nats per supervised token over `numbers`, which must hold at least one such token."""
+    inner = causal_model(model)
+    lengths = {number: len(rows[number][0]) for number in numbers}
+    mine = share_of_process(numbers, lengths, processes.index, processes.count)
+    total = torch.zeros((), dtype=torch.float64, device=_summing_device(device))
+    with inference(model):
+        for one in passes_of(rows, mine, layout, device):
+            with attention(inner, attention_for(inner, one)):
+                total += summed_loss(inner, one, own_head=layout.own_head).to(total.device, total.dtype)
+    tokens = sum(supervised_tokens(rows[number][1]) for number in numbers)
+    return float(processes.add(total)) / tokens
+
+
+def _summing_device(device: torch.device) -> torch.device:
+    """Apple's GPU has no float64; the sum is then kept on the CPU."""
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def perplexity(loss: float) -> float:
+    """exp(loss): the number of equally likely tokens the model hesitates between; inf where it overflows."""
+    return math.exp(loss) if loss < 700 else math.inf
+
+
+class ProbeText:
+    """A text file cut into documents of at most `length` tokens, every token supervised."""
+
+    def __init__(self, path: Path, tokenizer: Any, length: int, limit: int = 64) -> None:
+        ids = np.asarray(tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"])
+        pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
+        self._pieces = [piece for piece in pieces if len(piece) > 1][:limit]
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        piece = self._pieces[index]
+        return piece, np.ones(len(piece), dtype=bool)

@@ -1,0 +1,71 @@
+"""The loss: a sum over supervised tokens, from hidden states, a chunk of tokens at a time.
+
+The vocabulary head runs only where a token is supervised. Its gradient is formed in the forward pass, so that
+the logits of one chunk are all that is ever held: (chunk, vocabulary) floats. The caller divides by the number
+of supervised tokens of the whole global batch, so the loss does not depend on how that batch is cut.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+CHUNK_TOKENS = 512
+Head = Callable[[torch.Tensor], torch.Tensor]
+
+
+class _HeadLoss(torch.autograd.Function):
+    """Cross-entropy summed over tokens, with gradients computed chunk by chunk in the forward pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: torch.Tensor, targets: torch.Tensor, head: Head, *parameters: torch.Tensor
+    ) -> torch.Tensor:
+        wanted = [parameter for parameter in parameters if parameter.requires_grad]
+        hidden_gradient = torch.zeros_like(hidden)
+        gradients = [torch.zeros_like(parameter) for parameter in wanted]
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for start in range(0, hidden.shape[0], CHUNK_TOKENS):
+            with torch.enable_grad():
+                chunk = hidden[start : start + CHUNK_TOKENS].detach().requires_grad_()
+                logits = head(chunk).float()
+                loss = F.cross_entropy(logits, targets[start : start + CHUNK_TOKENS], reduction="sum")
+            chunk_gradient, *head_gradients = torch.autograd.grad(loss, [chunk, *wanted])
+            total += loss.detach()
+            hidden_gradient[start : start + CHUNK_TOKENS] = chunk_gradient
+            for gradient, part in zip(gradients, head_gradients, strict=True):
+                gradient += part
+        ctx.save_for_backward(hidden_gradient, *gradients)
+        ctx.wanted = [parameter.requires_grad for parameter in parameters]
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (scale,) = upstream
+        hidden_gradient, *gradients = ctx.saved_tensors
+        remaining = iter(gradients)
+        per_parameter = [next(remaining) * scale if wanted else None for wanted in ctx.wanted]
+        return (hidden_gradient * scale, None, None, *per_parameter)
+
+
+def head_loss(hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module) -> torch.Tensor:
+    """Summed cross-entropy of `head(hidden)` against `targets`.
+
+    `hidden` is (tokens, width) at the positions that predict a supervised token, `targets` is (tokens,).
+    Returns a float32 scalar; zero tokens give zero.
+    """
+    if not torch.is_grad_enabled():
+        return _head_loss_without_gradient(hidden, targets, head)
+    loss: torch.Tensor = _HeadLoss.apply(hidden, targets, head, *head.parameters())
+    return loss
+
+
+def _head_loss_without_gradient(
+    hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module
+) -> torch.Tensor:
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for start in range(0, hidden.shape[0], CHUNK_TOKENS):
+        logits = head(hidden[start : start + CHUNK_TOKENS]).float()
+        total += F.cross_entropy(logits, targets[start : start + CHUNK_TOKENS], reduction="sum")
+    return total

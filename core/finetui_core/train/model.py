@@ -1,0 +1,300 @@
+"""The base model, its adapters, and how they can be run on this machine."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
+
+from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.options import LoraOptions, ModelOptions, Recipe
+from finetui_core.train.forward import Layout, Pass, logits_at, packed_pass, padded_pass
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LAYOUT_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 3e-2}
+
+
+def compute_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """`auto` is bfloat16 on a GPU that computes in it, float32 elsewhere (exact, and faster on most CPUs)."""
+    if wanted != "auto":
+        return DTYPES[wanted]
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return torch.float32
+
+
+def load_config(options: ModelOptions) -> Any:
+    """The model's configuration alone: what defaults depend on, without reading weights."""
+    try:
+        return AutoConfig.from_pretrained(
+            options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(_cannot_load("model", options.name, error)) from error
+
+
+def load_tokenizer(options: ModelOptions) -> Any:
+    """The model's own tokenizer. Raises InputError when the model has none."""
+    try:
+        return AutoTokenizer.from_pretrained(
+            options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError(
+            Problem(
+                f"the model {options.name} has no tokenizer that can be loaded: {_first_line(error)}",
+                hint="Put tokenizer.json and tokenizer_config.json beside the weights, "
+                "or name a model that has them in model.name.",
+            )
+        ) from error
+
+
+def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights: Path | None) -> Any:
+    """The causal language model on `device`, from its own weights or from a full checkpoint in `weights`.
+
+    Full fine-tuning holds float32 weights and computes in `dtype`, since updates near 1e-5 vanish in
+    bfloat16's 8 bits; a frozen base is held in `dtype`. Raises InputError if it cannot be loaded.
+    """
+    options = recipe.model
+    arguments: dict[str, Any] = {
+        "dtype": torch.float32 if recipe.train.method == "full" else dtype,
+        "trust_remote_code": options.trust_remote_code,
+        "use_safetensors": True,
+    }
+    if weights is None:
+        arguments["revision"] = options.revision
+    if options.attn_implementation != "auto":
+        arguments["attn_implementation"] = options.attn_implementation
+    if options.quantize != "none":
+        arguments |= {
+            "quantization_config": _quantization(options.quantize, dtype),
+            "device_map": {"": device},
+        }
+    source = str(weights or options.name)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(source, **arguments)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise InputError(_cannot_load("model", source, error)) from error
+    if options.quantize == "none":
+        model.to(device)
+    if recipe.train.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def _quantization(kind: str, dtype: torch.dtype) -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise InputError(
+            Problem(
+                f'model.quantize = "{kind}" needs the package bitsandbytes, which is not installed',
+                hint="Install it with: pip install 'finetui[train,quant]', or use train.method = \"lora\".",
+            )
+        )
+    from transformers import BitsAndBytesConfig
+
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def linear_module_names(model: Any) -> list[str]:
+    """Full names of the layers that an adapter can stand beside: all linear ones but the vocabulary head."""
+    head = model.get_output_embeddings()
+    return [
+        name
+        for name, module in model.named_modules()
+        if module is not head and (isinstance(module, torch.nn.Linear | Conv1D) or _is_quantized(module))
+    ]
+
+
+def _is_quantized(module: torch.nn.Module) -> bool:
+    return type(module).__name__ in ("Linear4bit", "Linear8bitLt")
+
+
+def add_adapters(model: Any, recipe: Recipe) -> Any:
+    """Wrap `model` by peft's LoRA. Raises InputError naming the layers it has if `target_modules` match none.
+
+    The adapter's weights are float32 whatever the base is (peft's own default), as its updates are small.
+    """
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
+    lora = recipe.lora
+    _check_targets(model, lora)
+    if recipe.model.quantize != "none":
+        model = prepare_model_for_kbit_training(
+            model,
+            use_gradient_checkpointing=recipe.train.gradient_checkpointing,
+            gradient_checkpointing_kwargs={"use_reentrant": False},
+        )
+    elif recipe.train.gradient_checkpointing:
+        model.enable_input_require_grads()
+    targets = lora.target_modules
+    first = next(iter(linear_module_names(model)))
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        use_rslora=lora.use_rslora,
+        use_dora=lora.use_dora,
+        modules_to_save=list(lora.modules_to_save) or None,
+        fan_in_fan_out=isinstance(model.get_submodule(first), Conv1D),
+    )
+    return get_peft_model(model, config)
+
+
+def _check_targets(model: Any, lora: LoraOptions) -> None:
+    names = linear_module_names(model)
+    leaves = sorted({name.rpartition(".")[2] for name in names})
+    problems = []
+    if lora.target_modules != "all-linear":
+        missing = [
+            target
+            for target in lora.target_modules
+            if not any(name == target or name.endswith(f".{target}") for name in names)
+        ]
+        if missing:
+            problems.append(
+                Problem(
+                    f"lora.target_modules names {_listed(missing)}, which this {model.config.model_type} model "
+                    "does not have",
+                    hint=f'It has {_listed(leaves)}. Name those, or use target_modules = "all-linear".',
+                )
+            )
+    modules = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    unknown = [name for name in lora.modules_to_save if name not in modules]
+    if unknown:
+        problems.append(
+            Problem(
+                f"lora.modules_to_save names {_listed(unknown)}, which this model does not have",
+                hint="Name modules such as its input embedding or its head, or leave the list empty.",
+            )
+        )
+    if problems:
+        raise InputError(problems)
+
+
+def matched_modules(model: Any) -> dict[str, int]:
+    """Which layers carry an adapter: leaf name → how many of them."""
+    from peft.tuners.lora import LoraLayer
+
+    counts: dict[str, int] = {}
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            leaf = name.rpartition(".")[2]
+            counts[leaf] = counts.get(leaf, 0) + 1
+    return counts
+
+
+def causal_model(model: Any) -> Any:
+    """The transformers model inside, whether or not peft wraps it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def context_length(config: Any) -> int | None:
+    """Tokens that the model's positions reach, or None where its configuration sets no bound."""
+    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
+        length = getattr(config, name, None)
+        if isinstance(length, int) and length > 0:
+            return length
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenLayout:
+    """A layout and, where it is not the fast one, the reason."""
+
+    layout: Layout
+    note: str
+
+
+class _ProbeRows:
+    """Two short documents of arbitrary tokens, all supervised."""
+
+    def __init__(self, vocabulary: int) -> None:
+        generator = np.random.default_rng(0)
+        self._rows = [generator.integers(0, vocabulary, length) for length in (11, 7)]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        ids = self._rows[index]
+        return ids, np.ones(len(ids), dtype=bool)
+
+
+@torch.no_grad()
+def choose_layout(model: Any, *, packing: bool, rows_per_pass: int, tokens_per_pass: int) -> ChosenLayout:
+    """The fastest layout that this model computes exactly, found by trying it.
+
+    Two short documents run alone and unpadded through the model's own forward pass are the truth; a layout
+    whose logits differ from it is not used, and the note says so.
+    """
+    was_training = model.training
+    model.eval()
+    inner = causal_model(model)
+    device = inner.get_input_embeddings().weight.device
+    rows = _ProbeRows(inner.get_input_embeddings().weight.shape[0])
+    truth = torch.cat(
+        [logits_at(inner, padded_pass(rows, [number], device), own_head=False) for number in range(len(rows))]
+    )
+    together = packed_pass(rows, [0, 1], device)
+    alone = padded_pass(rows, [0, 1], device)
+    candidates = [(False, True), (False, False)]
+    if packing:
+        candidates = [(True, True), (True, False), *candidates]
+    notes = []
+    chosen = (False, False)
+    for packed, own_head in candidates:
+        difference = _difference(inner, together if packed else alone, truth, own_head)
+        if difference is None:
+            chosen = (packed, own_head)
+            break
+        notes.append(f"{_layout_name(packed, own_head)}: {difference}")
+    model.train(was_training)
+    layout = Layout(chosen[0], chosen[1], rows_per_pass, tokens_per_pass)
+    return ChosenLayout(layout, "; ".join(notes))
+
+
+def _difference(model: Any, one: Pass, truth: torch.Tensor, own_head: bool) -> str | None:
+    """Why a layout cannot be used, or None if its logits are right."""
+    try:
+        logits = logits_at(model, one, own_head=own_head)
+    except (ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError) as error:
+        return _first_line(error)
+    if logits.shape != truth.shape:
+        return "the logits have another shape"
+    worst = (logits.float() - truth.float()).abs().max().item()
+    allowed = LAYOUT_TOLERANCE[model.dtype] * max(1.0, truth.float().abs().max().item())
+    return None if worst <= allowed else f"logits differ by {worst:.2g}"
+
+
+def _layout_name(packed: bool, own_head: bool) -> str:
+    return f"{'packed' if packed else 'padded'} rows with {'chunked' if own_head else 'whole'} logits"
+
+
+def _cannot_load(kind: str, name: str, error: BaseException) -> Problem:
+    return Problem(
+        f"the {kind} {name} cannot be loaded: {_first_line(error)}",
+        hint="Name a folder that holds config.json and safetensors weights, or a model that is in the cache. "
+        "A model on the hub is downloaded first with: hf download NAME",
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,38 @@
+"""What a run says of itself once it is ready to train."""
+
+from typing import Any
+
+import msgspec
+
+from finetui_core.files import write_atomically
+from finetui_core.recipe.defaults import explain
+from finetui_core.recipe.options import Recipe
+from finetui_core.train.checkpoint import trainable
+from finetui_core.train.model import matched_modules
+from finetui_core.train.setup import Session
+
+
+def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
+    """The facts that a person wants before the first step, and each default with its reason and source."""
+    layout = session.layout
+    return {
+        "total_steps": session.schedule.total_steps,
+        "steps_per_epoch": session.schedule.steps_per_epoch,
+        "train_rows": len(session.data.train),
+        "val_rows": len(session.data.val),
+        "eval_rows": len(session.val_rows),
+        "trainable_parameters": sum(value.numel() for value in trainable(session.model).values()),
+        "total_parameters": sum(value.numel() for value in session.model.parameters()),
+        "matched_modules": {} if session.recipe.train.method == "full" else matched_modules(session.model),
+        "device": str(session.device),
+        "processes": session.processes.count,
+        "layout": {"packed": layout.packed, "chunked_head": layout.own_head, "note": session.layout_note},
+        "chat_template": session.template_origin,
+        "defaults": explain(given, session.recipe),
+        "data_report": msgspec.to_builtins(session.data.report),
+    }
+
+
+def write_resolved(session: Session) -> None:
+    """Write recipe.resolved.json with every default filled in."""
+    write_atomically(session.paths.resolved_recipe, session.recipe.model_dump_json(indent=1).encode() + b"\n")

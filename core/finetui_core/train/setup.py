@@ -1,0 +1,259 @@
+"""From a recipe to everything a run needs: data, model, optimizer, and the state to continue from."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+
+from finetui_core.data.prepare import Prepared, prepare
+from finetui_core.data.render import ensure_template
+from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.defaults import default_max_length, fill_defaults, warmup_step_count
+from finetui_core.recipe.options import Recipe
+from finetui_core.runs.checkpoints import Checkpoint
+from finetui_core.runs.paths import RunPaths
+from finetui_core.train.batches import Schedule, total_steps
+from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
+from finetui_core.train.evaluation import ALONE, ProbeText, Processes, fixed_subset
+from finetui_core.train.forward import Layout
+from finetui_core.train.model import (
+    add_adapters,
+    causal_model,
+    choose_layout,
+    compute_dtype,
+    context_length,
+    load_config,
+    load_model,
+    load_tokenizer,
+)
+
+COMPARED_LIBRARIES = ("torch", "transformers", "peft")
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """All that the loop works with; built once, never changed (the model and optimizer change inside)."""
+
+    paths: RunPaths
+    recipe: Recipe
+    device: torch.device
+    processes: Processes
+    autocast: Callable[[], Any]
+    tokenizer: Any
+    model: Any
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    layout: Layout
+    layout_note: str
+    data: Prepared
+    val_rows: list[int]
+    probe: ProbeText | None
+    schedule: Schedule
+    warmup_steps: int
+    facts: dict[str, Any]
+    template_origin: str
+
+
+def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:
+    """Join the run's other processes, if it has any, and choose this one's device and precision."""
+    on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
+    device = torch.device("cpu") if on_cpu else torch.device("cuda" if torch.cuda.is_available() else "mps")
+    dtype = compute_dtype(recipe.model.dtype, device)
+    precision = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
+    accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision)
+    if accelerator.num_processes == 1:
+        return accelerator, ALONE
+    return accelerator, Processes(
+        accelerator.process_index,
+        accelerator.num_processes,
+        lambda tensor: accelerator.reduce(tensor.to(accelerator.device), reduction="sum"),
+    )
+
+
+def build_session(
+    paths: RunPaths,
+    recipe: Recipe,
+    accelerator: Accelerator,
+    processes: Processes,
+    checkpoint: Checkpoint | None,
+    announce: Callable[[str], None],
+) -> tuple[Session, Progress]:
+    """Prepare data, model and optimizer, continued from `checkpoint` if there is one.
+
+    `announce` is told each phase as it begins. Raises InputError for everything that the user can mend.
+    """
+    announce("preparing")
+    config = load_config(recipe.model)
+    tokenizer = load_tokenizer(recipe.model)
+    origin = ensure_template(tokenizer, recipe.model.chat_template)
+    context = context_length(config)
+    max_length = recipe.data.max_length or default_max_length(context)
+    _check_context(max_length, context)
+    data = prepare(recipe.data, tokenizer, max_length, recipe.train.seed)
+    _check_vocabulary(tokenizer, config)
+    facts = circumstances(paths, data, processes)
+    if checkpoint is not None:
+        check_circumstances(facts, checkpoint)
+
+    announce("loading")
+    set_seed(recipe.train.seed)
+    dtype = compute_dtype(recipe.model.dtype, accelerator.device)
+    is_full = recipe.train.method == "full"
+    weights = checkpoint.path if checkpoint is not None and is_full else None
+    model = load_model(recipe, accelerator.device, dtype, weights)
+    recipe = fill_defaults(
+        recipe,
+        train_rows=len(data.train),
+        hidden_size=config.get_text_config().hidden_size,
+        model_type=config.model_type,
+        parameters=model.num_parameters(),
+        context_length=context,
+    )
+    if not is_full:
+        model = add_adapters(model, recipe)
+    with accelerator.autocast():
+        chosen = choose_layout(
+            model,
+            packing=recipe.data.packing,
+            rows_per_pass=recipe.train.per_device_train_batch_size,
+            tokens_per_pass=recipe.train.per_device_train_batch_size * max_length,
+        )
+    optimizer = build_optimizer(model, recipe)
+    scaler = torch.amp.GradScaler(accelerator.device.type, enabled=dtype == torch.float16)
+    progress = Progress()
+    if checkpoint is not None:
+        read_state(checkpoint.path, model, optimizer, scaler)
+        progress = read_progress(checkpoint.path)
+    _check_room(paths, model)
+    schedule = _schedule(recipe, len(data.train), processes.count)
+    probe_path = recipe.eval.forgetting_probe
+    return (
+        Session(
+            paths=paths,
+            recipe=recipe,
+            device=accelerator.device,
+            processes=processes,
+            autocast=accelerator.autocast,
+            tokenizer=tokenizer,
+            model=model,
+            optimizer=optimizer,
+            scaler=scaler,
+            layout=chosen.layout,
+            layout_note=chosen.note,
+            data=data,
+            val_rows=fixed_subset(len(data.val), recipe.eval.max_rows, recipe.train.seed),
+            probe=ProbeText(Path(probe_path), tokenizer, min(max_length, 256)) if probe_path else None,
+            schedule=schedule,
+            warmup_steps=warmup_step_count(recipe.train.warmup_steps, schedule.total_steps),
+            facts=facts,
+            template_origin=origin,
+        ),
+        progress,
+    )
+
+
+def build_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW over the trainable parameters; vectors (biases, norms) are not decayed, as is usual."""
+    parameters = list(trainable(model).values())
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.train.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]], lr=recipe.train.learning_rate, fused=fused
+    )
+
+
+def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:
+    train = recipe.train
+    batch_size = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
+    steps = total_steps(rows, batch_size, train.num_train_epochs or 1, train.max_steps)
+    return Schedule(rows, batch_size, train.seed, steps)
+
+
+def circumstances(paths: RunPaths, data: Prepared, processes: Processes) -> dict[str, Any]:
+    """What must be the same for a continuation to be exact."""
+    return {
+        "data_sha256": data.report.sha256,
+        "val_sha256": data.report.val_sha256,
+        "processes": processes.count,
+        "threads": torch.get_num_threads(),
+        **{name: version(name) for name in COMPARED_LIBRARIES},
+    }
+
+
+def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
+    """Raise InputError naming each difference between the checkpoint's circumstances and today's."""
+    hints = {
+        "data_sha256": "Put the training data back as it was, or start a new run.",
+        "val_sha256": "Put the validation data back as it was, or start a new run.",
+        "processes": "Set launch.nproc_per_node as it was, or start a new run.",
+        "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
+    }
+    problems = [
+        Problem(
+            f"{name} was {checkpoint.facts.get(name)} when the checkpoint was written and is {value} now, "
+            "so the run would not continue exactly",
+            where=str(checkpoint.path),
+            hint=hints.get(name, f"Install {name}=={checkpoint.facts.get(name)}, or start a new run."),
+        )
+        for name, value in now.items()
+        if checkpoint.facts.get(name) != value
+    ]
+    if problems:
+        raise InputError(problems)
+
+
+def _check_context(max_length: int, context: int | None) -> None:
+    if context is not None and max_length > context:
+        raise InputError(
+            Problem(
+                f"data.max_length = {max_length} is more than the model's context of {context} tokens",
+                hint=f"Set data.max_length to {context} or less.",
+            )
+        )
+
+
+def _check_vocabulary(tokenizer: Any, config: Any) -> None:
+    size = getattr(config, "vocab_size", None)
+    highest = max(tokenizer.get_vocab().values(), default=0)
+    if size is not None and highest >= size:
+        raise InputError(
+            Problem(
+                f"the tokenizer has token number {highest}, but the model's vocabulary ends at {size - 1}",
+                hint="The tokenizer belongs to another model. Put the model's own tokenizer beside its weights.",
+            )
+        )
+
+
+def _check_room(paths: RunPaths, model: Any) -> None:
+    """Raise InputError when the disk has no room for one checkpoint: weights and two moments each."""
+    needed = sum(3 * value.numel() * 4 for value in trainable(model).values())
+    free = shutil.disk_usage(paths.root).free
+    if free < needed:
+        raise InputError(
+            Problem(
+                f"the disk has {free / 1e6:,.0f} MB free, and one checkpoint takes about "
+                f"{needed / 1e6:,.0f} MB",
+                where=str(paths.root),
+                hint="Free some space, or put the runs on another disk by setting FTUI_RUNS.",
+            )
+        )
+
+
+def restrict_file_modes() -> None:
+    """Nobody but the user reads what a run writes."""
+    os.umask(0o077)
+
+
+def inner_model(session: Session) -> Any:
+    """The transformers model that the passes run through."""
+    return causal_model(session.model)

@@ -34,7 +34,7 @@ def load_config(options: ModelOptions) -> Any:
             options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
         )
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(_cannot_load("model", options.name, error)) from error
+        raise InputError(_cannot_load(options.name, error)) from error
 
 
 def load_tokenizer(options: ModelOptions) -> Any:
@@ -78,7 +78,7 @@ def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(source, **arguments)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise InputError(_cannot_load("model", source, error)) from error
+        raise InputError(_cannot_load(source, error)) from error
     if options.quantize == "none":
         model.to(device)
     if recipe.train.gradient_checkpointing:
@@ -283,11 +283,15 @@ def _layout_name(packed: bool, own_head: bool) -> str:
     return f"{'packed' if packed else 'padded'} rows with {'chunked' if own_head else 'whole'} logits"
 
 
-def _cannot_load(kind: str, name: str, error: BaseException) -> Problem:
+def _cannot_load(name: str, error: BaseException) -> Problem:
+    if isinstance(error, OSError) and not Path(name).is_dir():
+        what = f"there is no folder {name}, and no model of that name can be had from the hub or its cache"
+    else:
+        what = f"the model {name} cannot be loaded: {_first_line(error)}"
     return Problem(
-        f"the {kind} {name} cannot be loaded: {_first_line(error)}",
-        hint="Name a folder that holds config.json and safetensors weights, or a model that is in the cache. "
-        "A model on the hub is downloaded first with: hf download NAME",
+        what,
+        hint="Name a folder that holds config.json and safetensors weights, or download a hub model first "
+        "with: hf download NAME",
     )
 
 

@@ -47,17 +47,30 @@ CASES = [
     Case("empty data set", replace_data(b""), (), ("train.jsonl", "empty")),
     Case("binary file", replace_data(b"\x7fELF\x00\x01\x02\x00" * 99), (), ("train.jsonl",)),
     Case("no JSON", lambda f: (f / "train.jsonl").open("a").write("{oops\n"), (), ("train.jsonl:41",)),
-    Case("wrong role", write_row(chat(("usr", "a"), ("assistant", "b"))), (), ("train.jsonl:41", "usr", "user")),
+    Case(
+        "wrong role", write_row(chat(("usr", "a"), ("assistant", "b"))), (), ("train.jsonl:41", "usr", "user")
+    ),
     Case(
         "no assistant turn",
         replace_data(json.dumps(chat(("user", "a"))).encode() + b"\n"),
         (),
         ("train.jsonl:1", "assistant"),
     ),
-    Case("all rows too long", lambda f: None, ("data.max_length=8",), ("40 of 40 rows", "data.max_length = 8")),
-    Case("all rows dropped", lambda f: None, ("data.max_length=8", "data.overlength=drop"), ("no row is left",)),
-    Case("unknown model folder", lambda f: None, ("model.name=./nothing",), ("--set model.name", "no such folder")),
-    Case("unknown model", lambda f: shutil.rmtree(f / "model"), (), ("there is no folder model", "hf download")),
+    Case(
+        "all rows too long", lambda f: None, ("data.max_length=8",), ("40 of 40 rows", "data.max_length = 8")
+    ),
+    Case(
+        "all rows dropped", lambda f: None, ("data.max_length=8", "data.overlength=drop"), ("no row is left",)
+    ),
+    Case(
+        "unknown model folder",
+        lambda f: None,
+        ("model.name=./nothing",),
+        ("--set model.name", "there is no folder"),
+    ),
+    Case(
+        "unknown model", lambda f: shutil.rmtree(f / "model"), (), ("there is no folder model", "hf download")
+    ),
     Case(
         "model without a tokenizer",
         lambda f: [path.unlink() for path in (f / "model").glob("tokenizer*")],
@@ -71,7 +84,10 @@ CASES = [
         ("lora.target_modules names c_attn", "q_proj"),
     ),
     Case(
-        "context too short", lambda f: None, ("data.max_length=1000",), ("data.max_length = 1000", "256 tokens")
+        "context too short",
+        lambda f: None,
+        ("data.max_length=1000",),
+        ("data.max_length = 1000", "256 tokens"),
     ),
     Case(
         "several faults at once",

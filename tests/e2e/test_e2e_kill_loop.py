@@ -74,7 +74,9 @@ def kill_loop(folder: Path, options: list[str], kills: int, seed: int) -> list[K
     chance = random.Random(seed)
     done = ftui("train", "recipe.toml", "--name", "calm", *options, folder=folder)
     assert done.returncode == 0, done.stderr
-    assert ftui("train", "recipe.toml", "--name", "killed", "--detach", *options, folder=folder).returncode == 0
+    assert (
+        ftui("train", "recipe.toml", "--name", "killed", "--detach", *options, folder=folder).returncode == 0
+    )
     paths = run_named(folder, "killed")
     met: list[Kill] = []
     while len(met) < kills:
@@ -98,7 +100,9 @@ def kill_loop(folder: Path, options: list[str], kills: int, seed: int) -> list[K
 
 def weights_name(paths: RunPaths) -> str:
     folder = paths.checkpoints / step_name(TOTAL_STEPS)
-    return next(name for name in ("adapter_model.safetensors", "model.safetensors") if (folder / name).exists())
+    return next(
+        name for name in ("adapter_model.safetensors", "model.safetensors") if (folder / name).exists()
+    )
 
 
 def options_for(method: str, packing: str) -> list[str]:

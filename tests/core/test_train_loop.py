@@ -1,0 +1,133 @@
+"""What a whole run does: golden losses, evaluation, keep-best, early stopping, failure of a disk or of the loss."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from training import events, new_run, train_here, write_project
+
+from finetui_core.runs import checkpoints
+from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.reader import RunView, read_records
+
+GOLDEN = json.loads(Path(__file__).with_name("golden_losses.json").read_text())
+
+
+@pytest.fixture(scope="module", params=["llama", "gpt2", "mistral"])
+def any_model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp(request.param), architecture=request.param, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("llama"), dropout=0.0)
+
+
+def losses(paths: RunPaths) -> list[float]:
+    view = RunView(paths)
+    view.refresh()
+    return [step["loss"] for step in view.steps]
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_losses_are_the_golden_ones(any_model: Path, method: str) -> None:
+    paths = new_run(any_model, f"train.method={method}", "lora.lora_dropout=0")
+    assert train_here(paths) == 0
+    name = f"{json.loads((any_model.parent / 'model/config.json').read_text())['model_type']}-{method}"
+    assert losses(paths) == pytest.approx(GOLDEN[name], rel=1e-4)
+
+
+def test_losses_do_not_depend_on_how_a_batch_is_cut(recipe: Path) -> None:
+    whole = new_run(recipe, "lora.lora_dropout=0")
+    cut = new_run(
+        recipe,
+        "lora.lora_dropout=0",
+        "train.per_device_train_batch_size=2",
+        "train.gradient_accumulation_steps=4",
+    )
+    padded = new_run(recipe, "lora.lora_dropout=0", "data.packing=false")
+    checkpointed = new_run(recipe, "lora.lora_dropout=0", "train.gradient_checkpointing=true")
+    for paths in (whole, cut, padded, checkpointed):
+        assert train_here(paths) == 0
+        assert losses(paths) == pytest.approx(losses(whole), rel=1e-5)
+
+
+def test_early_stopping_and_keep_best(recipe: Path) -> None:
+    paths = new_run(
+        recipe,
+        "train.learning_rate=0.5",
+        "train.num_train_epochs=20",
+        "eval.steps=1",
+        "eval.early_stopping_patience=3",
+        "save.steps=1",
+        "save.total_limit=2",
+    )
+    assert train_here(paths) == 0
+    (finished,) = events(paths, "finished")
+    assert finished["reason"] == "early_stopping"
+    evaluations = [event for event in events(paths, "evaluation") if event["step"] > 0]
+    best = min(evaluations, key=lambda event: event["eval_loss"])
+    assert finished["step"] == best["step"] + 3
+    kept = sorted(path.name for path in paths.checkpoints.iterdir())
+    assert kept == sorted({f"step-{best['step']:06d}", f"step-{finished['step']:06d}"})
+    assert paths.best.read_text().strip() == f"step-{best['step']:06d}"
+
+
+def test_samples_and_the_forgetting_probe(recipe: Path) -> None:
+    (recipe.parent / "probe.txt").write_text("General text that has nothing to do with orders.\n" * 20)
+    paths = new_run(recipe, "eval.forgetting_probe=" + str(recipe.parent / "probe.txt"), "eval.samples=2")
+    assert train_here(paths) == 0
+    evaluations = events(paths, "evaluation")
+    assert all(event["probe_loss"] > 0 for event in evaluations)
+    assert evaluations[0]["probe_loss"] != evaluations[-1]["probe_loss"]
+    (before, *_, after) = [read_records(paths.root / event["path"]) for event in events(paths, "samples")]
+    assert len(before) == len(after) == 2
+    assert before[0]["prompt"] == after[0]["prompt"]
+    assert before[0]["reference"].endswith("!")
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_in_its_step(recipe: Path, monkeypatch: Any) -> None:
+    from finetui_core.train import step
+
+    real = step.summed_loss
+    calls = iter(range(1_000))
+    monkeypatch.setattr(
+        step, "summed_loss", lambda *a, **k: real(*a, **k) * (float("nan") if next(calls) >= 3 else 1.0)
+    )
+    paths = new_run(recipe)
+    assert train_here(paths) == 1
+    (alarm,) = events(paths, "alarm")
+    assert alarm["kind"] == "nonfinite"
+    view = RunView(paths)
+    view.refresh()
+    assert view.steps[-1]["loss"] is None
+    assert view.steps[-1]["nonfinite"]["loss"] == "nan"
+    assert view.steps[-1]["step"] == alarm["step"]
+    for path in paths.checkpoints.iterdir():
+        from safetensors.torch import load_file
+
+        assert all(
+            torch.isfinite(value).all() for value in load_file(path / "adapter_model.safetensors").values()
+        )
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(recipe: Path, monkeypatch: Any) -> None:
+    real = checkpoints.write_atomically
+    refused = iter([True, True])
+
+    def full_for_a_while(path: Path, content: bytes, **options: Any) -> None:
+        if path.name == checkpoints.MANIFEST and next(refused, False):
+            raise OSError(28, "No space left on device")
+        real(path, content, **options)
+
+    monkeypatch.setattr(checkpoints, "write_atomically", full_for_a_while)
+    paths = new_run(recipe)
+    assert train_here(paths) == 0
+    failed = events(paths, "checkpoint_failed")
+    assert [event["step"] for event in failed] == [2, 4]
+    assert "No space left" in failed[0]["error"]
+    assert events(paths, "finished")[0]["reason"] == "completed"
+    assert not [path for path in paths.checkpoints.iterdir() if path.name.startswith(".")]
+    assert checkpoints.newest_valid(paths.checkpoints)[0] is not None

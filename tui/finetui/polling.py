@@ -1,0 +1,59 @@
+"""Reading files again and again without holding up a screen."""
+
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from textual.screen import Screen
+
+Read = TypeVar("Read")
+
+SECONDS_BETWEEN = 1.0
+MOST_SHARE_OF_TIME = 0.1
+
+
+class Poller(Generic[Read]):
+    """Calls `read` in a thread, at most once a second and for a tenth of the time, then `show` in the screen.
+
+    What goes wrong in `read` is given to `failed` and tried again. A screen that is covered is left alone.
+    """
+
+    def __init__(
+        self,
+        screen: Screen[None],
+        read: Callable[[], Read],
+        show: Callable[[Read], None],
+        failed: Callable[[Exception], None],
+    ) -> None:
+        self._screen, self._read, self._show, self._failed = screen, read, show, failed
+        self._busy = False
+        self._not_before = 0.0
+
+    def start(self) -> None:
+        self.now()
+        self._screen.set_interval(SECONDS_BETWEEN, self._tick)
+
+    def now(self) -> None:
+        """Read at once, if no reading is under way."""
+        if not self._busy:
+            self._busy = True
+            self._screen.run_worker(self._work, thread=True, exit_on_error=False)
+
+    def _tick(self) -> None:
+        if self._screen.app.screen is self._screen and time.monotonic() >= self._not_before:
+            self.now()
+
+    def _work(self) -> None:
+        started = time.monotonic()
+        try:
+            result = self._read()
+        except Exception as error:  # whatever is on the disk must not end the interface
+            self._screen.call_later(self._end, started, self._failed, error)
+        else:
+            self._screen.call_later(self._end, started, self._show, result)
+
+    def _end(self, started: float, then: Callable[..., None], argument: object) -> None:
+        self._busy = False
+        ended = time.monotonic()
+        self._not_before = ended + (ended - started) / MOST_SHARE_OF_TIME
+        then(argument)

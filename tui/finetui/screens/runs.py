@@ -110,7 +110,7 @@ def _invitation(root: Path) -> tuple[Row, ...]:
         (),
         (
             ("   ftui demo           ", "strong"),
-            ("fine-tune the small sample model, in minutes and without a GPU", ""),
+            ("fine-tune the small sample model, no GPU needed", ""),
         ),
         (("   ftui train RECIPE   ", "strong"), ("fine-tune as a recipe file says", "")),
         (),

@@ -137,7 +137,7 @@ ONE_FAULT = {
     "below the range": (
         HEAD + "[save]\ntotal_limit = 0",
         "r.toml:6:15", "save.total_limit must be a whole number of at least 1, not 0",
-        "The number of checkpoints kept, the best one apart when keep_best is on.",
+        "The number of checkpoints kept; the newest and, with keep_best, the best are always among them.",
     ),
     "above the range": (
         HEAD + "val_fraction = 0.6",

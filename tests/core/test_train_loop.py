@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from training import events, new_run, train_here, write_project
 
 from finetui_core.runs import checkpoints
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView, read_records
+from training import events, new_run, train_here, write_project
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_losses.json").read_text())
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
 from training import KillAt, Killed, events, ftui, new_run, train_here, write_project
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from safetensors.numpy import load_file
-from training import curve, events, ftui, write_project
 
 from finetui_core.runs.checkpoints import STAGING, step_name
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
+from training import curve, events, ftui, write_project
 
 TOTAL_STEPS = 240
 DEADLINE = 120.0
@@ -50,7 +50,7 @@ def wait_for(condition: Callable[[], bool], view: RunView) -> bool:
 
 
 def is_saving(paths: RunPaths) -> bool:
-    return any(name.startswith(STAGING) for name in os.listdir(paths.checkpoints))
+    return any(path.name.startswith(STAGING) for path in paths.checkpoints.iterdir())
 
 
 def kill_once(paths: RunPaths, chance: random.Random) -> Kill | None:

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetui import wording
+from finetui import states
 from finetui.widgets.plot import Point, Row, Series, Span
+from finetui_core import wording
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.sentences import event_sentence
 
 SMOOTHING = 0.9
 """Weight of the past in the smoothed loss; about the last ten steps count."""
@@ -89,8 +91,8 @@ def _facts(summary: Record, view: RunView) -> tuple[Row, ...]:
 
 
 def _progress(summary: Record) -> Row:
-    words, style = wording.state_words(str(summary["state"]))
-    live = summary["state"] in wording.LIVE
+    words, style = states.state_words(str(summary["state"]))
+    live = summary["state"] in states.LIVE
     reason = str(summary.get("reason") or "")
     reason = "" if reason == summary["state"] else reason
     step, total = summary.get("step"), summary.get("total_steps")
@@ -153,7 +155,7 @@ def _share(record: Record, used: str, total: str) -> str:
 
 
 def _event_row(event: Record) -> Row:
-    sentence, style = wording.event_sentence(event)
+    sentence, style = event_sentence(event)
     at = _number(event, "t")
     return (f" {_clock_time(at)}  ", "muted"), (sentence, style)
 

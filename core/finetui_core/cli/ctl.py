@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     status = "asked" if options.no_wait else _wait(view, asked, options.action)
     if options.json:
         data_json({"id": asked, "run": paths.id, "command": options.action, "status": status})
-    else:
+    elif options.no_wait:
         talk(f"{options.action}: {status}")
     return 0
 

@@ -3,13 +3,13 @@
 import argparse
 import textwrap
 from pathlib import Path
-from typing import Any
 
-from finetui_core.cli.say import data, number
+from finetui_core.cli.say import data
 from finetui_core.cli.train import make_run, start_new
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView, read_records
+from finetui_core.wording import loss, perplexity
 
 SHOWN = 3
 WIDTH = 96
@@ -44,25 +44,19 @@ def show_change(paths: RunPaths) -> None:
     best = min(view.evaluations[1:], key=lambda event: float(event["eval_loss"]))
     data("")
     data(f"{'':<22}{'before':>10}{'after':>10}")
-    data(_row("validation loss", before, best, "eval_loss", 3))
-    data(_row("perplexity", before, best, "eval_perplexity", 2))
-    if "probe_loss" in before:
-        data(_row("loss on general text", before, best, "probe_loss", 3))
+    for name, key, shown in (
+        ("validation loss", "eval_loss", loss),
+        ("perplexity", "eval_loss", perplexity),
+        ("loss on general text", "probe_loss", loss),
+    ):
+        data(f"{name:<22}{shown(before.get(key)):>10}{shown(best.get(key)):>10}")
     untuned = read_records(paths.sample_file(0))
     tuned = read_records(paths.sample_file(best["step"]))
     for one, other in list(zip(untuned, tuned, strict=False))[:SHOWN]:
         data("")
-        _block("question", _last_question(one["prompt"]))
+        _block("question", one["prompt"])
         _block("before", one["answer"])
         _block("after", other["answer"])
-
-
-def _row(name: str, before: dict[str, Any], after: dict[str, Any], key: str, digits: int) -> str:
-    return f"{name:<22}{number(before[key], digits):>10}{number(after[key], digits):>10}"
-
-
-def _last_question(prompt: str) -> str:
-    return prompt.strip()
 
 
 def _block(label: str, text: str) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from finetui_core.cli.say import data_json, duration, number, talk
+from finetui_core.cli.say import data_json, talk
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.sentences import event_sentence
 from finetui_core.text import visible
+from finetui_core.wording import count, duration, loss
 
 POLL_SECONDS = 0.25
 BAR_WIDTH = 20
@@ -79,9 +81,9 @@ def progress_line(view: RunView) -> str:
     filled = round(BAR_WIDTH * step / total)
     phase = "" if facts["phase"] in (None, "training") else f"  {facts['phase']}"
     return (
-        f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {step}/{total}  epoch {number(facts['epoch'], 2)}  "
-        f"loss {number(facts['loss'])}  val {number(facts['eval_loss'])}  "
-        f"{number(facts['tokens_per_second'], 0)} tok/s  ETA {duration(facts['eta_seconds'])}{phase}"
+        f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {step}/{total}  loss {loss(facts['loss'])}  "
+        f"val {loss(facts['eval_loss'])}  {count(facts['tokens_per_second'])} tok/s  "
+        f"{duration(facts['eta_seconds'])} left{phase}"
     )
 
 
@@ -91,35 +93,30 @@ def _phase(view: RunView) -> str:
 
 
 def describe(event: dict[str, Any]) -> str:
-    """An event as a sentence, or "" for those that the progress line tells better."""
-    teller = _TELLERS.get(str(event.get("type")))
-    try:
-        return teller(event) if teller else ""
-    except (KeyError, TypeError, ValueError):
+    """An event as a line or more; "" for those that the progress line tells better."""
+    sentence, _ = event_sentence(event)
+    if event.get("type") in ("phase", "samples", "finished"):
         return ""
+    try:
+        return "\n".join([sentence, *_details(event)]) if event.get("type") == "ready" else sentence
+    except (KeyError, TypeError):
+        return sentence
 
 
-def _ready(event: dict[str, Any]) -> str:
-    share = event["trainable_parameters"] / event["total_parameters"]
-    modules = ", ".join(f"{count} {name}" for name, count in event["matched_modules"].items())
-    lines = [
-        f"{event['train_rows']:,} training rows, {event['val_rows']:,} validation rows; "
-        f"{event['total_steps']:,} steps on {event['device']}",
-        f"{event['trainable_parameters']:,} of {event['total_parameters']:,} parameters are trained "
-        f"({share:.1%}){': adapters on ' + modules if modules else ''}",
-    ]
-    lines += [f"{one['option']} = {one['value']}: {one['why']}" for one in event.get("defaults", ())]
-    report = event.get("data_report", {})
-    cut = [
-        f"{report[name]:,} rows {words}"
-        for name, words in _ROW_LOSSES.items()
-        if isinstance(report.get(name), int) and report[name]
-    ]
+def _details(event: dict[str, Any]) -> list[str]:
+    """What a person wants to know before the first step: where adapters sit, defaults taken, rows lost."""
+    lines = [f"{one['option']} = {one['value']}: {one['why']}" for one in event["defaults"]]
+    if event["matched_modules"]:
+        matched = ", ".join(f"{number} {name}" for name, number in event["matched_modules"].items())
+        lines.insert(0, f"adapters on {matched}")
     if event["layout"]["note"]:
-        lines.append(
-            f"rows run {'packed' if event['layout']['packed'] else 'padded'}: {event['layout']['note']}"
-        )
-    return "\n".join([*lines, *cut])
+        form = "packed" if event["layout"]["packed"] else "padded"
+        lines.append(f"rows run {form}: {event['layout']['note']}")
+    report = event["data_report"]
+    lines += [
+        f"{count(report[name])} rows {words}" for name, words in _ROW_LOSSES.items() if report.get(name)
+    ]
+    return lines
 
 
 _ROW_LOSSES = {
@@ -127,37 +124,6 @@ _ROW_LOSSES = {
     "overlength_truncated": "were cut at data.max_length",
     "without_supervised_tokens": "were left out: nothing in them is learned",
     "val_rows_also_in_train": "of the validation set are in the training set as well",
-}
-
-
-def _evaluation(event: dict[str, Any]) -> str:
-    probe = f", general text {number(event['probe_loss'])}" if "probe_loss" in event else ""
-    best = "  (best so far)" if event.get("best") else ""
-    return (
-        f"step {event['step']}: validation loss {number(event['eval_loss'])}, "
-        f"perplexity {number(event['eval_perplexity'], 2)}{probe}{best}"
-    )
-
-
-def _checkpoint(event: dict[str, Any]) -> str:
-    return f"step {event['step']}: checkpoint {event['path']} ({event['bytes'] / 1e6:.1f} MB)"
-
-
-def _error(event: dict[str, Any]) -> str:
-    return "\n".join(
-        f"{one['where']}: {one['what']}" if one.get("where") else one["what"] for one in event["problems"]
-    )
-
-
-_TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
-    "ready": _ready,
-    "evaluation": _evaluation,
-    "checkpoint": _checkpoint,
-    "error": _error,
-    "resumed": lambda event: f"continues from {event['checkpoint']}, step {event['step']}",
-    "checkpoint_skipped": lambda event: f"{event['path']} is passed over: {event['reason']}",
-    "alarm": lambda event: f"alarm: {event['message']}",
-    "control": lambda event: f"{event['command']}: {event['status']}",
 }
 
 

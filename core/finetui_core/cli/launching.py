@@ -1,15 +1,15 @@
 """Starting an attempt of a run and staying with it: what `train`, `resume` and `demo` share."""
 
 import shutil
-import sys
 
 from finetui_core.cli.follow import current_events, follow, wait_until_ready
-from finetui_core.cli.say import data_json, number, talk
+from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.mailbox import send
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.supervisor import launch
+from finetui_core.wording import loss, perplexity
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 
@@ -78,8 +78,8 @@ def say_result(view: RunView) -> None:
     if before is not None and facts["best_eval_loss"] is not None and facts["best_step"]:
         best = next(one for one in view.evaluations if one["step"] == facts["best_step"])
         talk(
-            f"validation loss {number(before['eval_loss'])} → {number(best['eval_loss'])}, "
-            f"perplexity {number(before['eval_perplexity'], 2)} → {number(best['eval_perplexity'], 2)} "
+            f"validation loss {loss(before['eval_loss'])} → {loss(best['eval_loss'])}, "
+            f"perplexity {perplexity(before['eval_loss'])} → {perplexity(best['eval_loss'])} "
             f"(best at step {best['step']})"
         )
     if facts["last_checkpoint"]:
@@ -97,7 +97,3 @@ def _say_how_to_return(paths: RunPaths) -> None:
 def discard(paths: RunPaths) -> None:
     """Remove a run that never began, so that bad input leaves nothing behind."""
     shutil.rmtree(paths.root, ignore_errors=True)
-
-
-def argv() -> list[str]:
-    return list(sys.argv)

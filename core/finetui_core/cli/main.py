@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from finetui_core import __version__
+from finetui_core.cli.say import talk
 from finetui_core.errors import InputError, RunFailed
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -62,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = import_module(f"finetui_core.cli.{options.command}").run(options)
         return code
     except InputError as error:
-        print(error, file=sys.stderr)
+        talk(str(error))
         return BAD_INPUT
     except RunFailed as error:
-        print(error, file=sys.stderr)
+        talk(str(error))
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -75,8 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.traceback:
             raise
-        print(f"ftui failed: {type(error).__name__}: {error}", file=sys.stderr)
-        print("    Run it again with: ftui --traceback ... and report what it prints.", file=sys.stderr)
+        talk(f"ftui failed: {type(error).__name__}: {error}")
+        talk("    Run it again with: ftui --traceback ... and report what it prints.")
         return FAILED
 
 

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     if is_locked(paths):
         raise InputError(
             Problem(
-                f"{paths.id} is running ({view.state.state}), so it cannot be resumed",
+                f"{paths.id} is running, so it cannot be resumed",
                 hint=f"Watch it with: ftui watch {paths.id}",
             )
         )

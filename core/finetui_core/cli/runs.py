@@ -5,9 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from finetui_core.cli.say import age, data, data_json, now, number, table, talk
+from finetui_core.cli.say import data, data_json, now, table, talk
 from finetui_core.runs.paths import runs_root
 from finetui_core.runs.reader import list_runs
+from finetui_core.wording import age, loss
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +30,9 @@ def run(options: argparse.Namespace) -> int:
             one.id,
             one.state,
             f"{one.step}/{one.total_steps or '?'}",
-            number(one.loss),
-            number(one.eval_loss),
-            number(one.best_eval_loss),
+            loss(one.loss),
+            loss(one.eval_loss),
+            loss(one.best_eval_loss),
             age(now() - one.updated),
         ]
         for one in summaries

@@ -35,30 +35,6 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A number for people, or a dash where it is not known."""
-    if value is None:
-        return "-"
-    return f"{value:.{digits}f}" if math.isfinite(value) else str(value)
-
-
-def duration(seconds: float | None) -> str:
-    """1:02:03 or 2:03."""
-    if seconds is None:
-        return "-"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def age(seconds: float) -> str:
-    """How long ago, in the largest unit that is not zero."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{int(seconds // size)}{unit}"
-    return f"{max(0, int(seconds))}s"
-
-
 def now() -> float:
     return time.time()
 

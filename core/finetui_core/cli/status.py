@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from finetui_core.cli.say import data, data_json, duration, number
+from finetui_core.cli.say import data, data_json
 from finetui_core.runs.paths import find_run, runs_root
 from finetui_core.runs.reader import RunView
+from finetui_core.wording import count, duration, loss
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +26,11 @@ def run(options: argparse.Namespace) -> int:
         "run": facts["id"],
         "state": f"{facts['state']}: {facts['reason']}",
         "model": f"{facts['model']} ({facts['method']})",
-        "step": f"{facts['step']}/{facts['total_steps'] or '?'}, epoch {number(facts['epoch'], 2)}",
-        "loss": number(facts["loss"], 4),
-        "val loss": f"{number(facts['eval_loss'], 4)}, best {number(facts['best_eval_loss'], 4)} "
-        f"at step {facts['best_step'] if facts['best_step'] is not None else '-'}",
-        "speed": f"{number(facts['tokens_per_second'], 0)} tokens/s, ETA {duration(facts['eta_seconds'])}",
+        "step": f"{count(facts['step'])}/{count(facts['total_steps'])}, epoch {facts['epoch'] or 0:.2f}",
+        "loss": loss(facts["loss"]),
+        "val loss": f"{loss(facts['eval_loss'])}, best {loss(facts['best_eval_loss'])} "
+        f"at step {count(facts['best_step'])}",
+        "speed": f"{count(facts['tokens_per_second'])} tokens/s, {duration(facts['eta_seconds'])} left",
         "checkpoint": facts["last_checkpoint"] or "none yet",
         "folder": facts["path"],
     }

@@ -1,6 +1,5 @@
 """From a recipe to everything a run needs: data, model, optimizer, and the state to continue from."""
 
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from finetui_core.train.model import (
     load_model,
     load_tokenizer,
 )
+from finetui_core.wording import size
 
 COMPARED_LIBRARIES = ("torch", "transformers", "peft")
 
@@ -241,17 +241,11 @@ def _check_room(paths: RunPaths, model: Any) -> None:
     if free < needed:
         raise InputError(
             Problem(
-                f"the disk has {free / 1e6:,.0f} MB free, and one checkpoint takes about "
-                f"{needed / 1e6:,.0f} MB",
+                f"the disk has {size(free)} free, and one checkpoint takes about {size(needed)}",
                 where=str(paths.root),
                 hint="Free some space, or put the runs on another disk by setting FTUI_RUNS.",
             )
         )
-
-
-def restrict_file_modes() -> None:
-    """Nobody but the user reads what a run writes."""
-    os.umask(0o077)
 
 
 def inner_model(session: Session) -> Any:

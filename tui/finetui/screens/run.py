@@ -3,7 +3,7 @@
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from finetui import wording
+from finetui import states
 from finetui.actions import bindings
 from finetui.picture import Picture, picture
 from finetui.polling import Poller
@@ -81,8 +81,8 @@ class RunScreen(Screen[None]):
 
     def _takes_commands(self, command: str) -> bool:
         state = self._picture.state if self._picture else None
-        if state is not None and state not in wording.LIVE:
-            self._notice(f"{command}: the run is over ({wording.state_words(state)[0]})", "warning")
+        if state is not None and state not in states.LIVE:
+            self._notice(f"{command}: the run is over ({states.state_words(state)[0]})", "warning")
             return False
         return True
 
@@ -102,7 +102,7 @@ class RunScreen(Screen[None]):
         self.query_one(Chart).show(shown.series, shown.checkpoints)
         self._show_pane()
         self._show_command()
-        over = shown.state not in wording.LIVE
+        over = shown.state not in states.LIVE
         self.query_one(KeyBar).show(
             unavailable=COMMANDS if over else frozenset(),
             labels={"run.pause": "resume"} if shown.state == "paused" else {},

@@ -6,13 +6,14 @@ from pathlib import Path
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from finetui import wording
+from finetui import states
 from finetui.actions import bindings
 from finetui.polling import Poller
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.plot import Row
 from finetui.widgets.table import Column, Record, Table
+from finetui_core import wording
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunSummary, list_runs
 
@@ -63,7 +64,7 @@ class RunsScreen(Screen[None]):
 
     def _show(self, runs: list[RunSummary]) -> None:
         self._paths = {run.id: RunPaths(Path(run.path)) for run in runs}
-        live = sum(run.state in wording.LIVE for run in runs)
+        live = sum(run.state in states.LIVE for run in runs)
         summary = f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}, {live:,} under way"
         self.query_one("#title", Lines).show((_title(self._root, summary),))
         self.query_one(Table).show([_record(run, self._clock()) for run in runs])
@@ -88,7 +89,7 @@ def _short(path: Path) -> str:
 
 
 def _record(run: RunSummary, now: float) -> Record:
-    words, style = wording.state_words(run.state)
+    words, style = states.state_words(run.state)
     total = f"/{wording.count(run.total_steps)}" if run.total_steps else ""
     return Record(
         run.id,

@@ -1,0 +1,102 @@
+"""Events in words: one sentence for each type, and its tone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from finetui_core.wording import count, loss, perplexity, size
+
+
+def event_sentence(event: Mapping[str, Any]) -> tuple[str, str]:
+    """What happened, in a sentence, and its tone: "", "muted", "accent", "good", "warning" or "bad"."""
+    kind = str(event.get("type", ""))
+    sentence = _SENTENCES.get(kind)
+    if sentence is None:
+        return kind or "unnamed event", "muted"
+    try:
+        return sentence(event)
+    except (KeyError, TypeError, ValueError):
+        return f"{kind}: {dict(event)}", "muted"
+
+
+def _phase(event: Mapping[str, Any]) -> tuple[str, str]:
+    return str(event["phase"]), "muted"
+
+
+def _ready(event: Mapping[str, Any]) -> tuple[str, str]:
+    rows = (
+        f"{count(event.get('train_rows'))} rows for training, {count(event.get('val_rows'))} for validation"
+    )
+    trained = (
+        f"{count(event.get('trainable_parameters'))} of {count(event.get('total_parameters'))} parameters"
+    )
+    return f"ready: {count(event.get('total_steps'))} steps, {rows}, {trained} are trained", ""
+
+
+def _evaluation(event: Mapping[str, Any]) -> tuple[str, str]:
+    best = ", the best so far" if event.get("best") else ""
+    value = event.get("eval_loss")
+    probe = f", general text {loss(event['probe_loss'])}" if "probe_loss" in event else ""
+    return f"validation loss {loss(value)}, perplexity {perplexity(value)}{probe}{_at_step(event)}{best}", ""
+
+
+def _checkpoint(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"checkpoint saved{_at_step(event)}, {size(event.get('bytes'))}, {event.get('reason', '')}", ""
+
+
+def _checkpoint_skipped(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"checkpoint passed over: {event.get('path')}: {event.get('reason')}", "warning"
+
+
+def _checkpoint_failed(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"checkpoint not saved{_at_step(event)}: {event.get('error')}", "bad"
+
+
+def _samples(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"sample answers written{_at_step(event)}", ""
+
+
+def _control(event: Mapping[str, Any]) -> tuple[str, str]:
+    note = f": {event['note']}" if event.get("note") else ""
+    tone = "warning" if event["status"] == "refused" else "accent"
+    return f"{event['command']} {event['status']}{note}", tone
+
+
+def _alarm(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{event['message']}{_at_step(event)}", "warning"
+
+
+def _error(event: Mapping[str, Any]) -> tuple[str, str]:
+    problems = [
+        " – ".join(str(part) for part in (p.get("where"), p.get("what"), p.get("hint")) if part)
+        for p in event["problems"]
+    ]
+    return "; ".join(problems) or "it failed", "bad"
+
+
+def _resumed(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"resumed{_at_step(event)} from {event.get('checkpoint')}", "accent"
+
+
+def _finished(event: Mapping[str, Any]) -> tuple[str, str]:
+    reason = str(event["reason"])
+    return f"{reason.replace('_', ' ')}{_at_step(event)}", "bad" if reason == "diverged" else "good"
+
+
+def _at_step(event: Mapping[str, Any]) -> str:
+    return f" at step {count(event['step'])}" if event.get("step") is not None else ""
+
+
+_SENTENCES = {
+    "phase": _phase,
+    "ready": _ready,
+    "evaluation": _evaluation,
+    "checkpoint": _checkpoint,
+    "checkpoint_skipped": _checkpoint_skipped,
+    "checkpoint_failed": _checkpoint_failed,
+    "samples": _samples,
+    "control": _control,
+    "alarm": _alarm,
+    "error": _error,
+    "resumed": _resumed,
+    "finished": _finished,
+}

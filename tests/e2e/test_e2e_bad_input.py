@@ -135,6 +135,7 @@ def test_quantized_training_without_the_library_or_device(project: Path) -> None
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)
     assert "bitsandbytes" in done.stderr
     assert "finetui[train,quant]" in done.stderr
+    assert "needs an NVIDIA GPU" in done.stderr
 
 
 def test_unknown_run_and_command(project: Path) -> None:

@@ -71,7 +71,7 @@ def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights
         arguments["attn_implementation"] = options.attn_implementation
     if options.quantize != "none":
         arguments |= {
-            "quantization_config": _quantization(options.quantize, dtype),
+            "quantization_config": _quantization(options.quantize, dtype, device),
             "device_map": {"": device},
         }
     source = str(weights or options.name)
@@ -86,14 +86,25 @@ def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights
     return model
 
 
-def _quantization(kind: str, dtype: torch.dtype) -> Any:
+def _quantization(kind: str, dtype: torch.dtype, device: torch.device) -> Any:
+    """Settings for bitsandbytes. Off a CUDA device its 4-bit layers give no gradient, without an error."""
+    problems = []
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise InputError(
+        problems.append(
             Problem(
                 f'model.quantize = "{kind}" needs the package bitsandbytes, which is not installed',
                 hint="Install it with: pip install 'finetui[train,quant]', or use train.method = \"lora\".",
             )
         )
+    if device.type != "cuda":
+        problems.append(
+            Problem(
+                f'model.quantize = "{kind}" needs an NVIDIA GPU to train on, and this run is on {device.type}',
+                hint='Use train.method = "lora" with model.quantize = "none".',
+            )
+        )
+    if problems:
+        raise InputError(problems)
     from transformers import BitsAndBytesConfig
 
     if kind == "int8":
@@ -275,7 +286,8 @@ def _difference(model: Any, one: Pass, truth: torch.Tensor, own_head: bool) -> s
     if logits.shape != truth.shape:
         return "the logits have another shape"
     worst = (logits.float() - truth.float()).abs().max().item()
-    allowed = LAYOUT_TOLERANCE[model.dtype] * max(1.0, truth.float().abs().max().item())
+    dtype = torch.float16 if getattr(model, "is_quantized", False) else model.dtype
+    allowed = LAYOUT_TOLERANCE[dtype] * max(1.0, truth.float().abs().max().item())
     return None if worst <= allowed else f"logits differ by {worst:.2g}"
 
 

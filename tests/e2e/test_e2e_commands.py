@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from finetui_core.cli.demo import sample_data, show_change
+from finetui_core.cli.train import make_run
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
 from training import curve, events, ftui, new_run, train_here, write_project
@@ -147,3 +152,45 @@ def test_a_dead_terminal_or_supervisor_does_not_end_the_run(project: Path) -> No
     assert status["state"] == "running"
     assert ftui("ctl", "orphan", "stop", folder=project).returncode == 0
     assert json.loads(ftui("status", "orphan", "--json", folder=project).stdout)["state"] == "stopped"
+
+
+@pytest.mark.parametrize("asked_by", ["Ctrl-C", "SIGTERM to the trainer"])
+def test_an_interrupt_writes_a_checkpoint_and_ends(project: Path, asked_by: str) -> None:
+    name = asked_by.split()[0].lower().replace("-", "")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "finetui_core.cli.main", "train", "recipe.toml", "--name", name,
+         "--set", "train.max_steps=100000", "--set", "save.steps=100000"],
+        cwd=project, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert command.stderr is not None
+    said = ""
+    while "validation loss" not in said:
+        said += command.stderr.readline()
+    view = RunView(the_run(project, name))
+    while not view.steps:
+        view.refresh()
+    if asked_by == "Ctrl-C":
+        command.send_signal(signal.SIGINT)
+    else:
+        os.kill(view.attempts[-1].pid, signal.SIGTERM)
+    said += command.communicate(timeout=60)[1]
+    assert command.returncode == (130 if asked_by == "Ctrl-C" else 0), said
+    view.refresh()
+    assert view.state.state == "stopped"
+    assert view.summary()["last_checkpoint"] == f"checkpoints/step-{view.steps[-1]['step']:06d}"
+    assert "continue with: ftui resume" in said
+
+
+def test_the_demo_shows_what_changed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    overrides = ("train.max_steps=2", "eval.max_rows=8", "eval.sample_max_new_tokens=4")
+    paths = make_run(sample_data() / "recipes" / "quickstart.toml", overrides, "demo", tmp_path)
+    assert train_here(paths) == 0
+    show_change(paths, as_json=True)
+    change = json.loads(capsys.readouterr().out)
+    assert change["before"]["step"] == 0
+    assert change["after"]["eval_loss"] != change["before"]["eval_loss"]
+    assert len(change["answers"]) == 3
+    show_change(paths, as_json=False)
+    shown = capsys.readouterr().out
+    assert "perplexity" in shown
+    assert all(len(line) <= 80 for line in shown.splitlines())

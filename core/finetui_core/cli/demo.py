@@ -2,28 +2,31 @@
 
 import argparse
 import textwrap
+from itertools import zip_longest
 from pathlib import Path
 
-from finetui_core.cli.say import data
+from finetui_core.cli.say import data, data_json
 from finetui_core.cli.train import make_run, start_new
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView, read_records
+from finetui_core.text import visible
 from finetui_core.wording import loss, perplexity
 
 SHOWN = 3
-WIDTH = 96
+COLUMN = 38  # two columns fit a terminal of 80
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
+    parser.add_argument("--json", action="store_true", help="print what changed as JSON on stdout")
 
 
 def run(options: argparse.Namespace) -> int:
     paths = make_run(sample_data() / "recipes" / "quickstart.toml", (), "quickstart", options.runs)
     code = start_new(paths, detach=False, as_json=False)
     if code == 0:
-        show_change(paths)
+        show_change(paths, as_json=options.json)
     return code
 
 
@@ -36,31 +39,39 @@ def sample_data() -> Path:
     raise InputError(Problem("the sample data is not installed", hint="Install finetui again."))
 
 
-def show_change(paths: RunPaths) -> None:
+def show_change(paths: RunPaths, *, as_json: bool) -> None:
     """Print loss and perplexity before and after, and a few answers of both models side by side."""
     view = RunView(paths)
     view.refresh()
     before = next(event for event in view.evaluations if event["step"] == 0)
     best = min(view.evaluations[1:], key=lambda event: float(event["eval_loss"]))
-    data("")
-    data(f"{'':<22}{'before':>10}{'after':>10}")
+    untuned = read_records(paths.sample_file(0))
+    tuned = read_records(paths.sample_file(best["step"]))
+    pairs = list(zip(untuned, tuned, strict=True))[:SHOWN]
+    if as_json:
+        answers = [
+            {"prompt": one["prompt"], "before": one["answer"], "after": other["answer"]}
+            for one, other in pairs
+        ]
+        data_json({"run": paths.id, "before": before, "after": best, "answers": answers})
+        return
+    data(f"\n{'':<{COLUMN}}  before     after")
     for name, key, shown in (
         ("validation loss", "eval_loss", loss),
         ("perplexity", "eval_loss", perplexity),
         ("loss on general text", "probe_loss", loss),
     ):
-        data(f"{name:<22}{shown(before.get(key)):>10}{shown(best.get(key)):>10}")
-    untuned = read_records(paths.sample_file(0))
-    tuned = read_records(paths.sample_file(best["step"]))
-    for one, other in list(zip(untuned, tuned, strict=False))[:SHOWN]:
+        data(f"{name:<{COLUMN}}  {shown(before.get(key)):<9}  {shown(best.get(key))}")
+    for one, other in pairs:
         data("")
-        _block("question", one["prompt"])
-        _block("before", one["answer"])
-        _block("after", other["answer"])
+        for line in _wrapped(one["prompt"], 2 * COLUMN):
+            data(f"> {line}")
+        data(f"{'before':<{COLUMN}}  after")
+        for left, right in zip_longest(
+            _wrapped(one["answer"], COLUMN), _wrapped(other["answer"], COLUMN), fillvalue=""
+        ):
+            data(f"{left:<{COLUMN}}  {right}".rstrip())
 
 
-def _block(label: str, text: str) -> None:
-    for index, line in enumerate(text.strip().splitlines() or [""]):
-        for part in textwrap.wrap(line, WIDTH - 10) or [""]:
-            data(f"{label if index == 0 else '':<10}{part}")
-            label = ""
+def _wrapped(text: str, width: int) -> list[str]:
+    return [part for line in text.strip().splitlines() for part in textwrap.wrap(visible(line), width)]

@@ -6,7 +6,8 @@ They touch the subjects of the support desk, but never its greeting, sections or
 import json
 from random import Random
 
-from prose import a, capital, document, fact, order_number, plural, some, town
+from grammar import a, capital, order_number, plural, some, town
+from prose import document, fact
 from words import (
     ADJECTIVES,
     ADVICE,
@@ -27,7 +28,7 @@ from words import (
     SYNONYMS,
     THINGS,
     WEATHER,
-)  # fmt: skip
+)
 
 SYSTEM = [
     "You are a helpful assistant.",

@@ -2,8 +2,9 @@
 
     python sample_data/make/support.py    writes support_chat.jsonl and support_chat_val.jsonl
 
-The house style: greet the customer by name, then `Summary:`, `Next step:` and `Label:`, one line each. A step that
-needs an order number asks for it when it is missing. Three smaller tasks (label, summarise, extract) use the same lines.
+The house style: greet the customer by name, then `Summary:`, `Next step:` and `Label:`, one line each. When a step
+needs an order number that is missing, it asks for it. Three smaller tasks (label, summarise, extract) use like lines.
+Answers never repeat an order number: so small a model does not learn to copy one.
 """
 
 import json
@@ -11,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from prose import a, capital, order_number, some
+from grammar import a, capital, order_number, some
 from words import NAMES, THINGS, rows
 
 FOLDER = Path(__file__).parent.parent
@@ -48,24 +49,24 @@ class Problem(NamedTuple):
 
     @property
     def needs_order(self) -> bool:
-        return "{order}" in self.summary
+        return self.label not in ("account", "stock")
 
 
 PROBLEMS = [
     Problem(label, tuple(phrases.split(" ; ")), summary, step)
     for label, phrases, summary, step in rows("""
-billing | my card was charged twice for the {item} ; I paid two times for the {item} ; there are two payments for the {item} | The {item}{order} was charged twice. | We will pay back the second charge within three days.
-billing | the invoice for the {item} is wrong ; there is a mistake in the invoice for the {item} ; the price on the invoice for the {item} is too high | The invoice for the {item}{order} is wrong. | We will send a new invoice within three days.
-billing | the refund for the {item} is missing ; I still wait for the money for the {item} ; I sent the {item} back but have no refund | The refund for the {item}{order} is missing. | We will check the payment within three days.
-delivery | my {item} has not arrived ; the {item} is late ; I still wait for the parcel with the {item} | The {item}{order} has not arrived. | We will trace the parcel within two days.
-delivery | the parcel with the {item} went to the wrong door ; my {item} was left at the wrong house ; the postman took the {item} to another street | The {item}{order} went to the wrong address. | We will call the driver within two days.
-delivery | the box of the {item} was open and empty ; I got a box without the {item} ; the {item} was not in the parcel | The {item}{order} was not in the parcel. | We will send the missing item within two days.
-returns | I want to return the {item} ; I do not need the {item} any more ; can I send the {item} back | You want to return the {item}{order}. | Pack the item and use the form that we send within one week.
-returns | the {item} has the wrong colour ; I wanted the {item} in another colour ; the colour of the {item} is not right | The {item}{order} has the wrong colour. | We will change the item within one week.
-returns | the {item} is too small ; the {item} is too big ; the size of the {item} is wrong | The {item}{order} has the wrong size. | We will change the item within one week.
-technical | my {machine} does not work ; the {machine} does not start ; I cannot turn on the {machine} | The {machine}{order} does not start. | We will plan a repair within four days.
-technical | my {machine} makes a strange noise ; there is a loud noise in the {machine} ; the {machine} is much too loud | The {machine}{order} makes a noise. | We will plan a check within four days.
-technical | my {machine} becomes too hot ; there is smoke from the {machine} ; the {machine} is as hot as an oven | The {machine}{order} becomes too hot. | Unplug it, and we will plan a check within four days.
+billing | my card was charged twice for the {item} ; I paid two times for the {item} ; there are two payments for the {item} | The {item} was charged twice. | We will pay back the second charge within three days.
+billing | the invoice for the {item} is wrong ; there is a mistake in the invoice for the {item} ; the price on the invoice for the {item} is too high | The invoice for the {item} is wrong. | We will send a new invoice within three days.
+billing | the refund for the {item} is missing ; I still wait for the money for the {item} ; I sent the {item} back but have no refund | The refund for the {item} is missing. | We will check the payment within three days.
+delivery | my {item} has not arrived ; the {item} is late ; I still wait for the parcel with the {item} | The {item} has not arrived. | We will trace the parcel within two days.
+delivery | the parcel with the {item} went to the wrong door ; my {item} was left at the wrong house ; the postman took the {item} to another street | The {item} went to the wrong address. | We will call the driver within two days.
+delivery | the box of the {item} was open and empty ; I got a box without the {item} ; the {item} was not in the parcel | The {item} was not in the parcel. | We will send the missing item within two days.
+returns | I want to return the {item} ; I do not need the {item} any more ; can I send the {item} back | You want to return the {item}. | Pack the item and use the form that we send within one week.
+returns | the {item} has the wrong colour ; I wanted the {item} in another colour ; the colour of the {item} is not right | The {item} has the wrong colour. | We will change the item within one week.
+returns | the {item} is too small ; the {item} is too big ; the size of the {item} is wrong | The {item} has the wrong size. | We will change the item within one week.
+technical | my {machine} does not work ; the {machine} does not start ; I cannot turn on the {machine} | The {machine} does not start. | We will plan a repair within four days.
+technical | my {machine} makes a strange noise ; there is a loud noise in the {machine} ; the {machine} is much too loud | The {machine} makes a noise. | We will plan a check within four days.
+technical | my {machine} becomes too hot ; there is smoke from the {machine} ; the {machine} is as hot as an oven | The {machine} becomes too hot. | Unplug it, and we will plan a check within four days.
 account | my password does not work ; I forgot my password ; I cannot sign in | You cannot sign in. | We will send a reset link within one hour.
 account | my address has changed ; I have moved to a new house ; the address in my account is old | Your address has changed. | We will open the address form within one hour.
 account | please close my account ; I do not want my account any more ; can you remove my account | You want to close your account. | We will send a form to confirm within one hour.
@@ -85,8 +86,7 @@ class Ticket(NamedTuple):
     order: str
 
     def summary(self) -> str:
-        order = f" from order {self.order}" if self.order else ""
-        return fill(self.problem.summary, self.item, order)
+        return fill(self.problem.summary, self.item)
 
     def step(self) -> str:
         missing = self.problem.needs_order and not self.order
@@ -110,9 +110,9 @@ class Ticket(NamedTuple):
         return " ".join(sentences)
 
 
-def fill(text: str, item: str, order: str = "") -> str:
+def fill(text: str, item: str) -> str:
     """The text with its slots filled."""
-    return text.format(item=item, machine=item, a_item=a(item), order=order)
+    return text.format(item=item, machine=item, a_item=a(item))
 
 
 def ticket(rng: Random, named: float = 0.8, ordered: float = 0.8) -> Ticket:
@@ -157,9 +157,10 @@ def summarise(rng: Random) -> list[str]:
 
 def extract(rng: Random) -> list[str]:
     case = ticket(rng)
-    asked = rng.choice(["Extract the details:", "Fill in the form:", "Find name, order and item:"])
+    asked = rng.choice(["Extract the details:", "Fill in the form:", "Find name, item and order:"])
     item = "none" if case.problem.label == "account" else case.item
-    fields = f"Name: {case.name or 'none'}\nOrder: {case.order or 'none'}\nItem: {item}\nLabel: {case.problem.label}"
+    order = "given" if case.order else "none"
+    fields = f"Name: {case.name or 'none'}\nItem: {item}\nOrder: {order}\nLabel: {case.problem.label}"
     return [f"{asked} {case.message(rng)}", fields]
 
 
@@ -167,9 +168,8 @@ def missing_order(rng: Random) -> list[str]:
     case = ticket(rng, named=1, ordered=0)
     while not case.problem.needs_order:
         case = ticket(rng, named=1, ordered=0)
-    order = order_number(rng)
-    told = rng.choice([f"My order number is {order}.", f"It is {order}.", f"The number is {order}."])
-    known = case._replace(order=order)
+    known = case._replace(order=order_number(rng))
+    told = rng.choice([f"My order number is {known.order}.", f"It is {known.order}.", f"The number is {known.order}."])
     second = reply(f"Thank you, {case.name}", known.summary(), known.step(), case.problem.label)
     return [case.message(rng), first_reply(case), told, second]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
-MAKERS = ("words", "prose", "support", "documents")
+MAKERS = ("words", "grammar", "prose", "support", "documents")
 MODEL = SAMPLE / "tiny-llama"
 ROLES = {"system", "user", "assistant"}
 LABELS = {"billing", "delivery", "returns", "technical", "account", "stock"}

@@ -31,3 +31,9 @@ class InputError(Exception):
 
 class RunFailed(Exception):
     """Something was started properly and failed. A command that meets it exits with code 1."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

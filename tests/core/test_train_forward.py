@@ -17,7 +17,7 @@ from finetui_core.train.forward import (
     summed_loss,
     supervised_tokens,
 )
-from finetui_core.train.model import choose_layout
+from finetui_core.train.layout import choose_layout
 from tiny_models import ARCHITECTURES, save_model
 
 CPU = torch.device("cpu")

@@ -26,7 +26,7 @@ class Rows(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How this model is run. What it cannot do is found out at start-up (see `model.choose_layout`).
+    """How this model is run. What it cannot do is found out at start-up (see `layout.choose_layout`).
 
     `packed`: rows may share a sequence. `own_head`: the loss may call the vocabulary head itself.
     `rows_per_pass` bounds a padded pass, `tokens_per_pass` a packed one.

@@ -22,10 +22,10 @@ from finetui_core.train.batches import Schedule, total_steps
 from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
 from finetui_core.train.evaluation import ALONE, ProbeText, Processes, fixed_subset
 from finetui_core.train.forward import Layout
+from finetui_core.train.layout import choose_layout
 from finetui_core.train.model import (
     add_adapters,
     causal_model,
-    choose_layout,
     compute_dtype,
     context_length,
     load_config,

@@ -1,7 +1,6 @@
 """Writing files so that a reader never sees half of one."""
 
 import os
-import secrets
 from pathlib import Path
 
 
@@ -20,7 +19,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
     A reader sees the old file or the new one, never a part. With `durable` the content and the rename
     are on disk when this returns. Raises OSError and leaves no temporary file behind.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:

@@ -15,11 +15,10 @@ from pathlib import Path
 from random import Random
 
 import torch
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
 from prose import document, general_lines
 from small_talk import conversation, tool_conversation
 from tokenizer import BOS, CONTEXT, END, EOS, PAD, train_tokenizer
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 OUT = Path(__file__).parent.parent / "tiny-llama"
 SEED = 1

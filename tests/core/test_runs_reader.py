@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from finetui_core.errors import InputError
+from finetui_core.runs.listing import list_runs
 from finetui_core.runs.liveness import Here
 from finetui_core.runs.paths import RunPaths, create_run
-from finetui_core.runs.reader import RunView, list_runs
+from finetui_core.runs.reader import RunView
 from finetui_core.runs.records import Attempt, End, encode_line
 
 

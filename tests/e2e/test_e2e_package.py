@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+THEMES = sorted((ROOT / "themes").glob("*.toml"))
 TRAINING = ("torch", "transformers", "peft", "accelerate", "datasets")
 
 
@@ -25,16 +26,25 @@ def test_the_wheel_holds_every_file_of_the_source(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("finetui-*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     tracked = subprocess.run(
-        ["git", "ls-files", "core", "tui", "sample_data", ":!sample_data/make"],
+        ["git", "ls-files", "core", "tui", "sample_data", "themes", ":!sample_data/make"],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     ).stdout.split()
     assert tracked
+    moved = {"sample_data": "finetui_core/sample_data/", "themes": "finetui/themes/"}
     for name in tracked:
         top, _, inside = name.partition("/")
-        assert (f"finetui_core/sample_data/{inside}" if top == "sample_data" else inside) in packed
+        assert moved.get(top, "") + inside in packed
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from finetui.interface import interface\n"
+        "print(*interface().themes(interface().themes_folder).values())"
+    )
+    found = run_python(code, str(tmp_path / "installed")).split()
+    assert found == [str(tmp_path / "installed" / "finetui" / "themes" / path.name) for path in THEMES]
 
 
 def test_the_core_runs_where_no_screen_library_is_installed() -> None:

@@ -7,7 +7,6 @@ import pytest
 from tui_runs import START, add_events, append, make_run, metric
 from tui_screen import screen_text, settle
 
-from finetui.actions import ACTIONS, actions_of
 from finetui.app import Studio
 from finetui.screens.help import help_rows
 from finetui_core.runs import mailbox
@@ -52,7 +51,7 @@ async def test_keys_move_the_cursor_and_open_a_run_and_go_back(tmp_path: Path) -
     for name in ("one", "two", "three"):
         make_run(tmp_path, name, steps=5)
     async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        names = [line.split()[2] for line in (await settle(pilot)).splitlines()[3:6]]
+        names = [line.split()[2] for line in (await settle(pilot)).splitlines()[4:7]]
         for keys, expected in (
             (("j",), 1),
             (("G",), 2),
@@ -61,9 +60,9 @@ async def test_keys_move_the_cursor_and_open_a_run_and_go_back(tmp_path: Path) -
             (("down", "down", "up"), 1),
         ):
             await pilot.press(*keys, "enter")
-            assert f"runs › {names[expected]} " in await settle(pilot), keys
+            assert f"\n {names[expected]} " in await settle(pilot), keys
             await pilot.press("b")
-            assert "under way in" in await settle(pilot)
+            assert "under way" in await settle(pilot)
 
 
 async def test_a_thousand_runs_are_listed_and_only_the_visible_lines_drawn(tmp_path: Path) -> None:
@@ -82,15 +81,6 @@ async def test_a_thousand_runs_are_listed_and_only_the_visible_lines_drawn(tmp_p
         shown = screen_text(pilot.app)
     assert "run 999" in shown and "run 0 " not in shown
     assert shown.count("run ") < 24
-
-
-async def test_the_run_screen(tmp_path: Path) -> None:
-    paths = make_run(tmp_path, "demo", gap=range(60, 66))
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("enter")
-        shown = await settle(pilot)
-    assert shown.replace(paths.id, "ID") == RUN
 
 
 RUN = """\
@@ -201,17 +191,6 @@ async def test_a_run_that_is_over_takes_no_commands_and_says_why(tmp_path: Path)
     assert mailbox.pending(paths) == []
 
 
-async def test_the_log_is_shown_literally(tmp_path: Path) -> None:
-    make_run(tmp_path)
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
-        await pilot.press("l")
-        shown = await settle(pilot)
-    assert "<s>[INST] hi [/INST]" in shown and " 100 %" in shown and "10 %\r" not in shown
-
-
 async def test_hostile_text_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     name = "[INST] \x1b[31m[/x] [@click=app.quit]\u202e"
     paths = make_run(tmp_path, name, steps=3)
@@ -239,26 +218,9 @@ async def test_every_size_is_survived(tmp_path: Path, size: tuple[int, int]) -> 
         await settle(pilot)
 
 
-async def test_help_lists_every_action_of_the_screen(tmp_path: Path) -> None:
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("question_mark")
-        shown = await settle(pilot)
-        await pilot.press("escape", "q")
-    assert all(action.help in shown for action in actions_of("table", "runs", "studio"))
-    assert pilot.app.return_code == 0
-
-
 def test_help_fits_into_80_columns() -> None:
     for scopes in (("table", "runs", "studio"), ("run", "studio")):
         assert all(sum(len(text) for text, _ in row) <= 80 for row in help_rows(scopes))
-
-
-def test_no_two_actions_of_a_screen_share_a_key() -> None:
-    for scopes in (("table", "runs", "studio"), ("run", "studio"), ("confirm",), ("help",)):
-        keys = [key for action in actions_of(*scopes) for key in action.keys]
-        assert len(keys) == len(set(keys))
-    assert len({action.id for action in ACTIONS}) == len(ACTIONS)
 
 
 FIRST_FRAME = """

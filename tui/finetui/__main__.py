@@ -18,12 +18,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if len(arguments) == 1 and arguments[0].startswith("--runs="):
         return _studio(Path(arguments[0].removeprefix("--runs=")))
 
+    from finetui.interface import interface
+    from finetui_core.cli.main import COMMANDS
     from finetui_core.cli.main import main as run_command
 
-    return run_command(arguments)
+    if len(arguments) == 1 and arguments[0] not in COMMANDS and Path(arguments[0]).expanduser().is_dir():
+        return _studio(Path(arguments[0]))
+    return run_command(arguments, interface())
 
 
 def _studio(root: Path | None) -> int:
+    """Show the runs in the folder `root`; where that is itself a run, open it."""
     if os.environ.get("TERM") in ("dumb", "unknown") or not all(
         stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
     ):
@@ -35,10 +40,19 @@ def _studio(root: Path | None) -> int:
         return USAGE_ERROR
 
     from finetui.app import Studio
-    from finetui_core.runs.paths import runs_root
+    from finetui.interface import interface
+    from finetui.machine import MachineReader
+    from finetui_core.runs.paths import is_run, runs_root
+    from finetui_core.settings import load, settings_file, user_themes_folder
 
-    studio = Studio(runs_root() if root is None else root.expanduser().absolute())
-    studio.run()
+    known = interface()
+    loaded = load(settings_file(), known.actions, known.themes(user_themes_folder()))
+    folder = runs_root() if root is None else root.expanduser().absolute()
+    opened = folder if root is not None and is_run(folder) else None
+    if opened is not None:
+        folder = folder.parent
+    studio = Studio(folder, loaded=loaded, look=MachineReader(folder).read, opened=opened)
+    studio.run(mouse=loaded.settings.mouse)
     return studio.return_code or 0
 
 

@@ -1,14 +1,20 @@
-"""Every action of the interface, declared once: bindings, key bar and help page are made from this list."""
+"""Every action of the interface, declared once: bindings, key bar, palette, help and docs/keys.md follow it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding, BindingType
+from finetui_core.keymap import Actions, Keys, mark_of
+
+if TYPE_CHECKING:
+    from textual.binding import BindingType
 
 _KEY_NAMES = {
-    "question_mark": "?",
-    "escape": "esc",
+    "left": "←",
+    "right": "→",
     "down": "↓",
     "up": "↑",
+    "escape": "esc",
     "pagedown": "page down",
     "pageup": "page up",
 }
@@ -18,8 +24,9 @@ _KEY_NAMES = {
 class Action:
     """Something the user can do.
 
-    `id` is `scope.name`: the screen or widget that binds `scope` has the method `action_<name>`. The first of
-    `keys` is the one shown; `label` is for the key bar, `help` a sentence for the help page.
+    `id` is `scope.name`: the screen or widget that binds `scope` has the method `action_<name>`, or does `does`.
+    The first of `keys` is the one shown; `label` is for the key bar, `help` a sentence for the help page. The key
+    of a `fixed` action works over dialogs and text fields too, and cannot be changed.
     """
 
     id: str
@@ -27,6 +34,8 @@ class Action:
     label: str
     help: str
     in_bar: bool = True
+    does: str = ""
+    fixed: bool = False
 
     @property
     def scope(self) -> str:
@@ -45,34 +54,173 @@ ACTIONS = (
     Action("table.page_up", ("pageup",), "page up", "Go up by a screenful.", in_bar=False),
     Action("table.first", ("g", "home"), "first", "Go to the first line.", in_bar=False),
     Action("table.last", ("G", "end"), "last", "Go to the last line.", in_bar=False),
+    Action("runs.filter", ("slash",), "filter", "Show only the runs that fit what you type."),
+    Action("runs.mark", ("space",), "mark", "Mark this run, or take the mark away, and go to the next."),
+    Action("runs.compare", ("c",), "compare", "Open this run and the marked ones over each other."),
+    Action("runs.delete", ("d",), "delete", "Move the run to the trash; asks first. A live run stays."),
+    Action("runs.rename", ("R",), "rename", "Show another name for this run; its id stays."),
+    Action("runs.tag", ("t",), "tag", "Add tags to the marked runs or this one, or take them away."),
+    Action("runs.note", ("n",), "note", "Write a note on the marked runs or this one."),
+    Action("runs.archive", ("a",), "archive", "Put the run into the archive; there, bring it back."),
+    Action("runs.undo", ("u",), "undo", "Undo the last change made here."),
+    Action("runs.elsewhere", ("A",), "archived", "Show the archive, then the trash, then the list."),
+    Action("runs.sort_right", ("greater_than_sign",), "sort", "Sort by the next column."),
+    Action("runs.sort_left", ("less_than_sign",), "sort", "Sort by the column before.", in_bar=False),
+    Action("runs.reverse", ("o",), "order", "Turn the order of the list round."),
+    Action("runs.unmark", ("M",), "unmark", "Take all marks away.", in_bar=False),
     Action("runs.reload", ("r",), "read again", "Read the folder of runs again now."),
+    Action("filter.keep", ("enter", "down"), "keep", "Keep the filter and go to the list."),
+    Action("filter.clear", ("escape", "ctrl+g"), "clear", "Take the filter away and go to the list."),
+    Action("ask.accept", ("enter",), "accept", "Take this text."),
+    Action("ask.cancel", ("escape", "ctrl+g"), "cancel", "Change nothing."),
     Action("run.back", ("b", "escape", "backspace"), "back", "Go back to the list. The run goes on."),
     Action("run.checkpoint", ("c",), "checkpoint", "Ask the run to save a checkpoint after this step."),
     Action("run.pause", ("p",), "pause", "Ask the run to pause after this step; again, to go on."),
     Action("run.evaluate", ("e",), "evaluate", "Ask the run to measure the validation loss after this step."),
     Action("run.stop", ("s",), "stop", "Ask the run to save a checkpoint and end; asks you first."),
-    Action("run.log", ("l",), "log", "Show the log of the process instead of the events, and back."),
+    Action("run.sample", ("a",), "sample", "Ask the run to answer the sample prompts after this step."),
+    Action("run.abort", ("X",), "abort", "Ask the run to end without a checkpoint; asks you first."),
+    Action("run.charts", ("d",), "charts", "Show the charts and the last events.", in_bar=False),
+    Action("run.log", ("o",), "log", "Show the log of the process.", in_bar=False),
+    Action("run.events", ("v",), "events", "Show all events.", in_bar=False),
+    Action("run.samples", ("t",), "samples", "Show the sample answers of two steps.", in_bar=False),
+    Action("run.recipe", ("r",), "recipe", "Show the recipe, and how another run's differs.", in_bar=False),
+    Action("run.machine", ("m",), "machine", "Show GPUs, processor, memory and disk.", in_bar=False),
+    Action("run.numbers", ("i",), "numbers", "Show every number and what it means.", in_bar=False),
+    Action("chart.left", ("left", "h"), "read", "Read the values further left: moves the crosshair."),
+    Action("chart.right", ("right", "l"), "right", "Read the values further right.", in_bar=False),
+    Action(
+        "chart.far_left", ("H", "shift+left"), "far left", "Read further left by ten columns.", in_bar=False
+    ),
+    Action("chart.far_right", ("L", "shift+right"), "far right", "Read further right by ten columns.", False),
+    Action("chart.first", ("g", "home"), "first", "Read the first values.", in_bar=False),
+    Action("chart.newest", ("G", "end"), "newest", "Read the newest values: no crosshair.", in_bar=False),
+    Action("chart.zoom_in", ("plus", "equals_sign"), "zoom", "Show half as much, around the crosshair."),
+    Action("chart.zoom_out", ("minus",), "zoom out", "Show twice as much.", in_bar=False),
+    Action("chart.whole", ("0",), "all", "Show all of the run.", in_bar=False),
+    Action("chart.pan_left", ("comma",), "earlier", "Move the view to earlier steps.", in_bar=False),
+    Action("chart.pan_right", ("full_stop",), "later", "Move the view to later steps.", in_bar=False),
+    Action("chart.next", ("down", "j", "right_square_bracket"), "next", "Choose the next chart."),
+    Action("chart.previous", ("up", "k", "left_square_bracket"), "before", "Choose the chart before.", False),
+    Action("chart.maximise", ("z", "enter"), "one/all", "Show the chosen chart alone, and back."),
+    Action("chart.axis", ("x",), "x axis", "Count the x axis in steps, epochs, tokens or time."),
+    Action("chart.smoothing", ("w",), "smooth", "Average over more values, or over none."),
+    Action("chart.logarithm", ("y",), "log y", "Make the y axis of the chosen chart logarithmic, and back."),
+    Action("chart.full", ("f",), "full y", "Show lone extremes in their place instead of cutting them off."),
+    Action("log.search", ("slash",), "search", "Look for a text; capitals matter once you type one."),
+    Action("log.next_match", ("n",), "next", "Go to the next line that has it."),
+    Action("log.previous_match", ("N",), "before", "Go to the line before that has it.", in_bar=False),
+    Action("log.down", ("down", "j"), "down", "Go down a line.", in_bar=False),
+    Action("log.up", ("up", "k"), "up", "Go up a line.", in_bar=False),
+    Action("log.page_down", ("pagedown", "space"), "page down", "Go down a screenful.", in_bar=False),
+    Action("log.page_up", ("pageup",), "page up", "Go up a screenful.", in_bar=False),
+    Action("log.first", ("g", "home"), "start", "Go to the start."),
+    Action("log.last", ("G", "end"), "end", "Go to the end and follow what comes."),
+    Action(
+        "log.earlier",
+        ("left", "h"),
+        "earlier",
+        "Samples: an earlier step. Recipe: compare with an older run.",
+    ),
+    Action("log.later", ("right", "l"), "later", "Samples: a later step. Recipe: compare with a newer run."),
+    Action("log.other_earlier", ("H",), "left earlier", "Samples: an earlier step on the left side.", False),
+    Action("log.other_later", ("L",), "left later", "Samples: a later step on the left side.", in_bar=False),
     Action("confirm.yes", ("y",), "yes", "Do it."),
     Action("confirm.no", ("n", "escape"), "no", "Do nothing."),
-    Action("help.close", ("escape", "question_mark", "q"), "close", "Close this page."),
+    Action("help.close", ("q", "escape", "question_mark"), "close", "Close this page."),
+    Action("help.down", ("down", "j"), "down", "Go down a line.", in_bar=False),
+    Action("help.up", ("up", "k"), "up", "Go up a line.", in_bar=False),
+    Action("help.page_down", ("pagedown", "space"), "page down", "Go down a page.", in_bar=False),
+    Action("help.page_up", ("pageup",), "page up", "Go up a page.", in_bar=False),
+    Action("palette.run", ("enter",), "do it", "Do what the chosen line says."),
+    Action("palette.down", ("down", "tab"), "down", "Go to the next line.", in_bar=False),
+    Action("palette.up", ("up", "shift+tab"), "up", "Go to the line before.", in_bar=False),
+    Action("palette.close", ("ctrl+p", "escape"), "close", "Close the list and do nothing."),
+    Action("studio.runs", ("1",), "Runs", "Go to the list of runs.", False, "station('runs')"),
+    Action("studio.decide", ("2",), "Decide", "Go to the choice of method.", False, "station('decide')"),
+    Action("studio.data", ("3",), "Data", "Go to the data.", False, "station('data')"),
+    Action("studio.recipe", ("4",), "Recipe", "Go to the recipe.", False, "station('recipe')"),
+    Action("studio.train", ("5",), "Train", "Go to the run opened last.", False, "station('train')"),
+    Action("studio.compare", ("6",), "Compare", "Go to the comparison.", False, "station('compare')"),
+    Action("studio.copy", ("Y",), "copy", "Copy the text of this screen.", in_bar=False),
+    Action("studio.palette", ("colon", "ctrl+p"), "commands", "Find any action, station or theme by name."),
     Action("studio.help", ("question_mark",), "help", "Show what every key does here."),
-    Action("studio.quit", ("q", "ctrl+q"), "quit", "Leave ftui. Runs go on without it."),
+    Action("studio.quit", ("q",), "quit", "Leave ftui. Runs go on without it."),
+    Action("studio.leave", ("ctrl+q",), "quit", "Leave ftui from anywhere.", False, "quit", fixed=True),
 )
 
+SCOPES: Mapping[str, str] = {
+    "table": "In a list",
+    "runs": "The list of runs",
+    "filter": "Typing a filter",
+    "ask": "Typing a text",
+    "run": "A run",
+    "chart": "Charts",
+    "log": "Log, events, samples, recipe",
+    "confirm": "A question",
+    "help": "The help page",
+    "palette": "The list of commands",
+    "studio": "Everywhere",
+}
+"""What the scopes are called, in the order of docs/keys.md."""
 
-def actions_of(*scopes: str) -> list[Action]:
-    """The actions of `scopes`, in the order of the scopes."""
-    return [action for scope in scopes for action in ACTIONS if action.scope == scope]
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "Runs": ("table", "runs", "studio"),
+    "Train": ("run", "chart", "studio"),
+    "Train, text": ("log", "run", "studio"),
+    "Filter": ("filter",),
+    "Text": ("ask",),
+    "Question": ("confirm",),
+    "Help": ("help",),
+    "Commands": ("palette",),
+}
+"""Scopes whose keys work at the same time, so that no two of their actions may share a key."""
 
 
-def bindings(*scopes: str) -> list[BindingType]:
-    """Textual's bindings for `scopes`; `Binding.id` is the action's id."""
+def keymap_rules() -> Actions:
+    """What the settings file may change, for `finetui_core.keymap`."""
+    return Actions(
+        defaults={action.id: action.keys for action in ACTIONS},
+        places=tuple(frozenset(scopes) for scopes in PLACES.values()),
+        fixed=frozenset(action.id for action in ACTIONS if action.fixed),
+        leaves="studio.quit",
+    )
+
+
+def actions_of(*scopes: str, keys: Keys | None = None) -> list[Action]:
+    """The actions of `scopes`, in the order of the scopes, with the user's `keys` in place of their own."""
     return [
-        Binding(",".join(a.keys), a.name, a.label, show=a.in_bar, tooltip=a.help, id=a.id)
+        replace(action, keys=keys[action.id]) if keys and action.id in keys else action
+        for scope in scopes
+        for action in ACTIONS
+        if action.scope == scope
+    ]
+
+
+def bindings(*scopes: str) -> "list[BindingType]":
+    """Textual's bindings for `scopes`; `Binding.id` is the action's id."""
+    from textual.binding import Binding
+
+    return [
+        Binding(
+            key=",".join(a.keys),
+            action=a.does or a.name,
+            description=a.label,
+            show=a.in_bar,
+            tooltip=a.help,
+            id=a.id,
+            priority=a.fixed,
+        )
         for a in actions_of(*scopes)
     ]
 
 
 def key_name(key: str) -> str:
     """How `key` is written for people."""
-    return _KEY_NAMES.get(key, key)
+    *modifiers, last = key.split("+")
+    return "+".join([*modifiers, _KEY_NAMES.get(last) or mark_of(last) or last])
+
+
+def keys_of(action: Action) -> str:
+    """All keys of an action as they are written for people: "j/↓"."""
+    return "/".join(key_name(key) for key in action.keys)

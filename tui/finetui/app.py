@@ -1,4 +1,4 @@
-"""The application: its first screen, its theme, and how it ends."""
+"""The application: its stations, its theme, and how it ends."""
 
 import asyncio
 import contextlib
@@ -7,45 +7,249 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
+from textual.dom import DOMNode
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
-from finetui.actions import bindings
+from finetui.actions import Action, actions_of, bindings
+from finetui.interface import built_in_themes
+from finetui.machine import Machine
 from finetui.screens.runs import RunsScreen
+from finetui.text import safe
+from finetui.themes import textual_theme
+from finetui.widgets.key_bar import KeyBar
+from finetui.widgets.status_line import LEAST_HEIGHT, LEAST_WIDTH, StatusLine
+from finetui_core.errors import InputError, Problem
+from finetui_core.settings import Loaded, Settings, keep_theme, settings_file, user_themes_folder
+from finetui_core.themes import DEFAULT, load_theme, theme_files
+
+if TYPE_CHECKING:
+    from finetui.screens.palette import Choice
+    from finetui.screens.run import RunScreen
 
 TERMINAL_CHECK_SECONDS = 3.0
 LAST_RESORT_SECONDS = 3.0
+MACHINE_SECONDS = 5.0
+THEME_CHECK_SECONDS = 2.0
+NOTICE_SECONDS = 8.0
+MOST_TOLD = 3
+WIDTHS = [(0, "-cramped"), (LEAST_WIDTH, "-narrow"), (120, "-wide"), (200, "-widest")]
+HEIGHTS = [(0, "-flat"), (LEAST_HEIGHT, "-low"), (36, "-tall"), (60, "-tallest")]
+"""The class that a screen has from so many cells on, for styles.tcss."""
 
 
 class Studio(App[None]):
-    """Shows the runs under `root`; `clock` gives unix seconds."""
+    """Shows the runs under `root`.
+
+    `clock` gives unix seconds. `look`, called in a thread every few seconds, gives what the first line says of the
+    machine; without it, nothing is said. `opened` is a run to open at once.
+    """
 
     CSS_PATH = "styles.tcss"
     TITLE = "ftui"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = bindings("studio")
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
 
-    def __init__(self, root: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        root: Path,
+        clock: Callable[[], float] = time.time,
+        loaded: Loaded | None = None,
+        look: Callable[[], Machine] | None = None,
+        opened: Path | None = None,
+    ) -> None:
         super().__init__()
+        loaded = loaded or Loaded(Settings())
+        self.settings = loaded.settings
+        self.keymap = loaded.settings.keys
+        self.machine: Machine | None = None
+        self._problems = list(loaded.problems)
         self._root = root
         self._clock = clock
+        self._look = look
+        self._opened = opened
+        self._train: RunScreen | None = None
         self.animation_level = "none"
+        self._start_theme(loaded.settings.theme)
+        if self.keymap:
+            self.set_keymap({action: ",".join(keys) for action, keys in self.keymap.items()})
 
     def get_default_screen(self) -> Screen[None]:
         return RunsScreen(self._root, self._clock)
 
     def on_mount(self) -> None:
+        self._tell_problems("The settings", self._problems)
+        if self._opened is not None:
+            self.open_runs([self._opened])
+        self.set_interval(THEME_CHECK_SECONDS, self._reload_theme)
+        if self._look:
+            self.set_timer(0.2, self._look_at_machine)
+            self.set_interval(MACHINE_SECONDS, self._look_at_machine)
         if not self.is_headless:
             self._end_on_signals()
             self.set_interval(TERMINAL_CHECK_SECONDS, self._end_without_terminal)
 
+    def open_runs(self, paths: Sequence[Path]) -> None:
+        """Show one run, or several overlaid of which the first is the main one, at the station Train."""
+        from finetui.screens.run import RunScreen
+
+        if self._train is not None and self._train not in self.screen_stack:
+            self.call_later(self._train.remove)
+        self._leave_station()
+        if self._train is not None:
+            self.uninstall_screen(self._train)
+        self._train = RunScreen(list(paths), self._clock)
+        self.install_screen(self._train, f"train {id(self._train)}")  # so that it stays as it is when left
+        self.push_screen(self._train)
+
+    def action_station(self, station: str) -> None:
+        """Go to a station; at Train, to the run opened last or else to the newest one under way."""
+        if station == "runs":
+            self._leave_station()
+        elif station != "train":
+            self._show_station(station)
+        elif self._train is None:
+            self.run_worker(self._open_live_run(), exclusive=True, group="station")
+        elif self.screen is not self._train:
+            self._leave_station()
+            self.push_screen(self._train)
+
+    async def _open_live_run(self) -> None:
+        from finetui_core.runs.live import LiveRuns
+
+        live = await asyncio.to_thread(LiveRuns(self._root).find)
+        if self.screen.is_modal:
+            return
+        if live:
+            self.open_runs(live[:1])
+        else:
+            self._show_station("train")
+
+    def _show_station(self, station: str) -> None:
+        from finetui.screens.stations import StationScreen
+
+        self._leave_station()
+        self.push_screen(StationScreen(station))
+
+    def _leave_station(self) -> None:
+        """Back to the list of runs, which stays below all other stations."""
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+
     def action_help(self) -> None:
         from finetui.screens.help import Help
 
-        self.push_screen(Help(getattr(self.screen, "SCOPES", ("studio",))))
+        self.push_screen(Help(_scopes(self.screen), self.keymap, _unavailable(self.screen)))
+
+    def action_palette(self) -> None:
+        from finetui.screens.palette import Palette, choices_of
+
+        below = self.screen
+        choices = choices_of(_scopes(below), self.keymap, _unavailable(below), self._theme_files())
+        self.push_screen(Palette(choices), partial(self._do, below))
+
+    async def _do(self, screen: Screen[Any], choice: "Choice | None") -> None:
+        """What was chosen in the palette that was opened over `screen`."""
+        if choice is None:
+            return
+        if choice.kind == "theme":
+            self._choose_theme(choice.name)
+            return
+        (action,) = (one for one in actions_of(*_scopes(screen)) if one.id == choice.name)
+        await self.run_action(action.does or action.name, default_namespace=_node_of(action, screen))
+
+    def action_copy(self) -> None:
+        self.copy("\n".join(strip.text.rstrip() for strip in self.screen._compositor.render_strips()))
+
+    def copy(self, text: str) -> None:
+        """Copy `text` to where the user can paste it from; a notice says where it went."""
+        self.run_worker(lambda: self._copy(text), thread=True, exit_on_error=False, group="copy")
+
+    def _copy(self, text: str) -> None:
+        from finetui import copying
+
+        try:
+            said = copying.copy(text, lambda part: self.call_from_thread(self.copy_to_clipboard, part))
+        except OSError as error:
+            self.call_from_thread(self.notice, f"Not copied: {error.strerror}", "error")
+        else:
+            self.call_from_thread(self.notice, said)
+
+    def notice(self, text: str, severity: SeverityLevel = "information") -> None:
+        """Show `text` in a corner for some seconds; it may be anybody's."""
+        self.notify(safe(text, keep="\n"), severity=severity, timeout=NOTICE_SECONDS, markup=False)
+
+    def _tell_problems(self, where: str, problems: Sequence[Problem]) -> None:
+        if problems:
+            more = f"\n… and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
+            told = "\n".join(str(problem) for problem in problems[:MOST_TOLD])
+            self.notice(f"{where}: passed over (ftui settings check)\n{told}{more}", "warning")
+
+    def _theme_files(self) -> dict[str, Path]:
+        return {**theme_files(built_in_themes()), **theme_files(user_themes_folder())}
+
+    def _start_theme(self, name: str) -> None:
+        try:
+            self._use_theme(name)
+        except InputError as error:
+            self._problems += error.problems
+            self._use_theme(DEFAULT)
+
+    def _use_theme(self, name: str) -> None:
+        """Raises InputError, and leaves the theme as it was, where the file has faults."""
+        path = self._theme_files().get(name)
+        if path is None:
+            raise InputError(Problem(f"there is no theme {name}"))
+        self._theme_file = path, _stamp(path)
+        theme = textual_theme(load_theme(path, built_in_themes()))
+        self.register_theme(theme)
+        if not self.is_running:
+            self.set_reactive(App.theme, name)  # watched, it would have the style sheets parsed twice
+            self.stylesheet.set_variables(self.get_css_variables())
+        elif self.theme == name:
+            self.refresh_css(animate=False)
+        else:
+            self.theme = name
+
+    def _choose_theme(self, name: str) -> None:
+        """Use a theme from now on."""
+        try:
+            self._use_theme(name)
+            keep_theme(settings_file(), name)
+        except InputError as error:
+            self._tell_problems(f"Theme {name}", error.problems)
+        except OSError as error:
+            self.notice(f"The theme could not be kept in {settings_file()}: {error.strerror}", "warning")
+
+    def _reload_theme(self) -> None:
+        """A theme that its author has saved is shown at once; one with faults leaves the screen as it is."""
+        path, stamp = self._theme_file
+        if _stamp(path) not in (None, stamp):
+            try:
+                self._use_theme(path.stem)
+            except InputError as error:
+                self._tell_problems(f"Theme {path.stem}", error.problems)
+
+    def _look_at_machine(self) -> None:
+        if not any(worker.group == "machine" and not worker.is_finished for worker in self.workers):
+            self.run_worker(self._look_once, thread=True, exit_on_error=False, group="machine")
+
+    def _look_once(self) -> None:
+        if self._look:
+            self.call_from_thread(self._show_machine, self._look())
+
+    def _show_machine(self, machine: Machine) -> None:
+        self.machine = machine
+        for line in self.screen.query(StatusLine):  # what a covered screen draws makes Textual repaint it all
+            line.show(machine)
 
     def _end_on_signals(self) -> None:
         """SIGTERM and SIGHUP leave the terminal as it was before, like quitting."""
@@ -65,3 +269,30 @@ class Studio(App[None]):
         last_resort.daemon = True
         last_resort.start()
         self.exit(return_code=code)
+
+
+def _scopes(screen: Screen[Any]) -> tuple[str, ...]:
+    scopes: tuple[str, ...] = getattr(screen, "SCOPES", ("studio",))
+    return scopes
+
+
+def _unavailable(screen: Screen[Any]) -> dict[str, str]:
+    return {action: reason for bar in screen.query(KeyBar) for action, reason in bar.unavailable.items()}
+
+
+def _node_of(action: Action, screen: Screen[Any]) -> DOMNode:
+    """The widget, screen or app that has the action: the focused one before the others."""
+    focused = list(screen.focused.ancestors_with_self) if screen.focused else []
+    nodes: list[DOMNode] = [*focused, screen, *screen.query("*")]
+    for node in nodes:
+        if any(getattr(binding, "id", None) == action.id for binding in node.BINDINGS):
+            return node
+    return screen.app
+
+
+def _stamp(path: Path) -> int | None:
+    """What changes when a file is saved."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

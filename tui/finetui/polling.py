@@ -13,9 +13,11 @@ MOST_SHARE_OF_TIME = 0.1
 
 
 class Poller(Generic[Read]):
-    """Calls `read` in a thread, at most once a second and for a tenth of the time, then `show` in the screen.
+    """Calls `read` in a thread, at most once a second (or as the settings say) and for a tenth of the time,
+    then `show` in the screen.
 
-    What goes wrong in `read` is given to `failed` and tried again. A screen that is covered is left alone.
+    What goes wrong in `read` is given to `failed` and tried again. While `more` says so, the next reading
+    follows at once. A screen that is covered is left alone.
     """
 
     def __init__(
@@ -24,14 +26,16 @@ class Poller(Generic[Read]):
         read: Callable[[], Read],
         show: Callable[[Read], None],
         failed: Callable[[Exception], None],
+        more: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._screen, self._read, self._show, self._failed = screen, read, show, failed
+        self._screen, self._read, self._show, self._failed, self._more = screen, read, show, failed, more
         self._busy = False
         self._not_before = 0.0
 
     def start(self) -> None:
         self.now()
-        self._screen.set_interval(SECONDS_BETWEEN, self._tick)
+        settings = getattr(self._screen.app, "settings", None)
+        self._screen.set_interval(getattr(settings, "refresh_seconds", SECONDS_BETWEEN), self._tick)
 
     def now(self) -> None:
         """Read at once, if no reading is under way."""
@@ -40,8 +44,13 @@ class Poller(Generic[Read]):
             self._screen.run_worker(self._work, thread=True, exit_on_error=False)
 
     def _tick(self) -> None:
-        if self._screen.app.screen is self._screen and time.monotonic() >= self._not_before:
+        if self._is_seen() and time.monotonic() >= self._not_before:
             self.now()
+
+    def _is_seen(self) -> bool:
+        """Unlike `Screen.is_current`, which is true of a screen under a dialog as well."""
+        stack = self._screen.app.screen_stack
+        return bool(stack) and stack[-1] is self._screen
 
     def _work(self) -> None:
         started = time.monotonic()
@@ -57,3 +66,5 @@ class Poller(Generic[Read]):
         ended = time.monotonic()
         self._not_before = ended + (ended - started) / MOST_SHARE_OF_TIME
         then(argument)
+        if then == self._show and self._more() and self._is_seen():
+            self.now()

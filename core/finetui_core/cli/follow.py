@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from finetui_core.cli.say import data_json, talk
+from finetui_core.runs.foreign import ForeignView
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.sentences import event_sentence
 from finetui_core.text import visible
 from finetui_core.wording import count, duration, loss
+
+View = RunView | ForeignView
 
 POLL_SECONDS = 0.25
 BAR_WIDTH = 20
@@ -21,19 +24,19 @@ BAR_WIDTH = 20
 class News:
     """What a look at the run brought: the view after it, and the events and steps that are new."""
 
-    view: RunView
+    view: View
     events: list[dict[str, Any]]
     steps: list[dict[str, Any]]
     changed: bool
 
 
-def look(view: RunView, sleep: Callable[[float], None] = time.sleep) -> Iterator[News]:
+def look(view: View, sleep: Callable[[float], None] = time.sleep) -> Iterator[News]:
     """Look at the run again and again until it has ended; the last look has everything."""
     seen_events, last_step = 0, 0
     while True:
         changed = view.refresh()
         events, seen_events = view.events[seen_events:], len(view.events)
-        steps = [point for point in view.steps if point["step"] > last_step]
+        steps = view.steps.after(last_step)
         last_step = view.steps[-1]["step"] if view.steps else 0
         yield News(view, events, steps, changed)
         if not view.state.live:
@@ -41,7 +44,7 @@ def look(view: RunView, sleep: Callable[[float], None] = time.sleep) -> Iterator
         sleep(POLL_SECONDS)
 
 
-def wait_until_ready(view: RunView) -> None:
+def wait_until_ready(view: View) -> None:
     """Return once the run trains, or has ended."""
     for news in look(view):
         _show_line(f"{_phase(news.view)} …")
@@ -50,7 +53,7 @@ def wait_until_ready(view: RunView) -> None:
     _clear_line()
 
 
-def follow(view: RunView, *, as_json: bool = False, attempt: int = 1) -> None:
+def follow(view: View, *, as_json: bool = False, attempt: int = 1) -> None:
     """Print what happens from now on until the run ends."""
     for news in look(view):
         if as_json:
@@ -66,13 +69,13 @@ def follow(view: RunView, *, as_json: bool = False, attempt: int = 1) -> None:
     _clear_line()
 
 
-def current_events(view: RunView) -> list[dict[str, Any]]:
+def current_events(view: View) -> list[dict[str, Any]]:
     """The events of the newest attempt."""
     attempt = view.attempts[-1].attempt if view.attempts else 1
     return [event for event in view.events if event.get("attempt") == attempt]
 
 
-def progress_line(view: RunView) -> str:
+def progress_line(view: View) -> str:
     """One line that says where the run is."""
     facts = view.summary()
     step, total = facts["step"], facts["total_steps"]
@@ -87,7 +90,7 @@ def progress_line(view: RunView) -> str:
     )
 
 
-def _phase(view: RunView) -> str:
+def _phase(view: View) -> str:
     phase = view.heartbeat.phase if view.heartbeat else "starting"
     return {"loading": "loading libraries and model", "preparing": "preparing data"}.get(phase, phase)
 

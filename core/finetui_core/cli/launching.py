@@ -2,7 +2,7 @@
 
 import shutil
 
-from finetui_core.cli.follow import current_events, follow, wait_until_ready
+from finetui_core.cli.follow import View, current_events, follow, wait_until_ready
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.mailbox import send
@@ -60,17 +60,23 @@ def _raise_bad_input(view: RunView) -> None:
             raise InputError([Problem(one["what"], one["where"], one["hint"]) for one in event["problems"]])
 
 
-def finish(view: RunView, *, as_json: bool) -> int:
+def finish(view: View, *, as_json: bool) -> int:
     """Say how the run ended (or stands), and return the exit code that fits."""
     view.refresh()
     if as_json:
         data_json(view.summary())
     elif not view.state.live:
         say_result(view)
-    return DONE if view.state.live or view.state.state in ("finished", "stopped") else FAILED
+    return exit_code(view)
 
 
-def say_result(view: RunView) -> None:
+def exit_code(view: View) -> int:
+    """0 for a run that goes on, has finished or was stopped, and where another trainer's run may have."""
+    unknown = view.read_only and view.state.state == "silent"
+    return DONE if view.state.live or unknown or view.state.state in ("finished", "stopped") else FAILED
+
+
+def say_result(view: View) -> None:
     """The end of the run in a few lines: why, what was gained, where it lies, and what to do next."""
     facts = view.summary()
     talk(f"{facts['id']}: {facts['state']}. {facts['reason']}")
@@ -84,7 +90,7 @@ def say_result(view: RunView) -> None:
         )
     if facts["last_checkpoint"]:
         talk(f"last checkpoint: {facts['path']}/{facts['last_checkpoint']}")
-    if view.state.state not in ("finished",) and not view.state.live:
+    if view.state.state not in ("finished",) and not view.state.live and not view.read_only:
         talk(f"continue with: ftui resume {facts['id']}")
         if view.state.state not in ("stopped",) and view.attempts:
             talk(f"what it last wrote: {view.paths.log(view.attempts[-1].attempt)}")

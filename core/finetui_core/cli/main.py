@@ -12,6 +12,7 @@ from importlib import import_module
 from finetui_core import __version__
 from finetui_core.cli.say import talk
 from finetui_core.errors import InputError, RunFailed
+from finetui_core.interface import Interface
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -19,10 +20,12 @@ COMMANDS = {
     "demo": "fine-tune the sample model and show what changed",
     "train": "start a run from a recipe",
     "resume": "continue a run that was stopped or has died",
-    "runs": "list the runs",
+    "runs": "list the runs; rename, tag, note, archive, restore or delete them",
     "status": "say how a run is doing",
     "watch": "follow a run until it ends",
     "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
+    "settings": "show the settings, name their files, or check them",
+    "doctor": "say what the terminal and the machine lack, and what mends it",
 }
 
 DESCRIPTION = """Fine-tune language models from a terminal.
@@ -51,12 +54,13 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+def main(argv: Sequence[str] | None = None, interface: Interface | None = None) -> int:
+    """Run one command and return its exit code. `interface` says what the screens know."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     named = next((word for word in arguments if word in COMMANDS), None)
     try:
         options = build_parser(named).parse_args(arguments)
+        options.interface = interface or Interface()
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else BAD_INPUT
     try:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from finetui_core.cli.say import data, data_json
+from finetui_core.runs.foreign import open_view
 from finetui_core.runs.paths import find_run, runs_root
-from finetui_core.runs.reader import RunView
 from finetui_core.wording import count, duration, loss
 
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    view = RunView(find_run(options.runs or runs_root(), options.run))
+    view = open_view(find_run(options.runs or runs_root(), options.run).root)
     view.refresh()
     facts = view.summary()
     if options.json:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     lines = {
         "run": facts["id"],
         "state": f"{facts['state']}: {facts['reason']}",
-        "model": f"{facts['model']} ({facts['method']})",
+        "model": f"{facts['model']} ({facts['method']})" if facts["model"] else facts["method"],
         "step": f"{count(facts['step'])}/{count(facts['total_steps'])}, epoch {facts['epoch'] or 0:.2f}",
         "loss": loss(facts["loss"]),
         "val loss": f"{loss(facts['eval_loss'])}, best {loss(facts['best_eval_loss'])} "

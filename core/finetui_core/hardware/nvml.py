@@ -2,13 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from contextlib import suppress
 from typing import Any
 
 import pynvml
 
+from finetui_core.hardware.gpu import GONE, memory_of_others, read_gpu
+
 _DEADLINE = 1.5  # seconds for one reading of all GPUs
-_RETRY_AFTER = 30.0  # seconds until a failed driver is tried again
+_RETRY_AFTER = 30.0  # seconds until a failed driver or a lost GPU is tried again
+_OTHERS_EVERY = 10.0  # seconds; the list of processes holds the driver's lock for milliseconds
 
 _SENTENCES = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA GPU",
@@ -19,113 +23,112 @@ _SENTENCES = {
     pynvml.NVML_ERROR_RESET_REQUIRED: "a GPU needs a reset",
     pynvml.NVML_ERROR_NO_PERMISSION: "no permission to ask the NVIDIA driver",
 }
-_LOST = (pynvml.NVML_ERROR_GPU_IS_LOST, pynvml.NVML_ERROR_RESET_REQUIRED)
+_SENTENCES_OF_ONE = {
+    pynvml.NVML_ERROR_UNKNOWN: "the driver has let go of it: in a container, restart the container",
+    pynvml.NVML_ERROR_GPU_IS_LOST: "lost, it fell off the bus: reboot the machine",
+    pynvml.NVML_ERROR_RESET_REQUIRED: "needs a reset",
+    pynvml.NVML_ERROR_NO_PERMISSION: "no permission to ask it",
+}
 
 Gpus = tuple[list[dict[str, Any]], str | None]
+NOBODY: Set[int] = frozenset()
 
 
 class GpuProbe:
     """Reads all GPUs again and again; NVML is started once, and again 30 s after a failure."""
 
-    def __init__(self, read: Callable[[], Gpus] | None = None, deadline: float = _DEADLINE) -> None:
-        self._read = read or _Nvml().read
+    def __init__(self, read: Callable[[Set[int]], Gpus] | None = None, deadline: float = _DEADLINE) -> None:
+        self._read = read or Nvml().read
         self._deadline = deadline
         self._reading: threading.Thread | None = None
         self._answer: Gpus = ([], None)
 
-    def read(self) -> Gpus:
-        """(a record per GPU, a sentence on what is amiss or None). Never raises, never takes long."""
+    def read(self, own: Set[int] = NOBODY) -> Gpus:
+        """(a record per GPU, a sentence on what is amiss or None). Never raises, never takes long.
+
+        `own` are the processes whose memory does not count as that of others.
+        """
         if self._reading is None or not self._reading.is_alive():
-            self._reading = threading.Thread(target=self._ask, name="nvml", daemon=True)
+            self._reading = threading.Thread(target=self._ask, args=(own,), name="nvml", daemon=True)
             self._reading.start()
         self._reading.join(self._deadline)
         if self._reading.is_alive():
             return [], "the NVIDIA driver hangs: nothing heard from it"
         return self._answer
 
-    def _ask(self) -> None:
+    def _ask(self, own: Set[int]) -> None:
         try:
-            self._answer = self._read()
+            self._answer = self._read(own)
         except Exception as error:  # bindings newer or older than the driver fail in many ways
             self._answer = [], f"the GPUs cannot be read: {error}"
 
 
-class _Nvml:
-    def __init__(self) -> None:
+class Nvml:
+    """The driver over time: what failed is left alone for 30 s, then NVML is started anew.
+
+    `clock` gives seconds of a clock that only goes forward.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._started = False
         self._failure = ""
+        self._lost: dict[int, str] = {}
+        self._others: dict[int, int | None] = {}
         self._retry_at = 0.0
+        self._others_at = 0.0
 
-    def read(self) -> Gpus:
-        if not self._started and time.monotonic() < self._retry_at:
+    def read(self, own: Set[int] = NOBODY) -> Gpus:
+        """As `GpuProbe.read`, in the caller's thread. A lost GPU is named and left out, the others are read."""
+        if self._failure and self._clock() < self._retry_at:
             return [], self._failure
         try:
-            if not self._started:
-                pynvml.nvmlInit()
-                self._started = True
-            return _read_all()
+            self._start()
+            self._failure = ""
+            return self._read_all(own)
         except pynvml.NVMLError as error:
             self._started = False
             self._failure = sentence(error)
-            self._retry_at = time.monotonic() + _RETRY_AFTER
+            self._retry_at = self._clock() + _RETRY_AFTER
             return [], self._failure
+
+    def _start(self) -> None:
+        """Start NVML where it is not, and anew where a GPU was lost 30 s ago: only that finds it again."""
+        if self._started and self._lost and self._clock() >= self._retry_at:
+            self._started = False
+            with suppress(pynvml.NVMLError):
+                pynvml.nvmlShutdown()
+        if not self._started:
+            pynvml.nvmlInit()
+            self._started = True
+            self._lost = {}
+
+    def _read_all(self, own: Set[int]) -> Gpus:
+        count = pynvml.nvmlDeviceGetCount()
+        asks_others = self._clock() >= self._others_at
+        if asks_others:
+            self._others_at = self._clock() + _OTHERS_EVERY
+        gpus, notes = [], {}
+        for index in range(count):
+            if index in self._lost:
+                continue
+            try:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                gpu = read_gpu(index, handle)
+                if asks_others:
+                    self._others[index] = memory_of_others(handle, own)
+                gpus.append({**gpu, "memory_others": self._others.get(index)})
+            except pynvml.NVMLError as error:
+                words = _SENTENCES_OF_ONE.get(error.value, f"cannot be read: {error}")
+                if error.value in GONE:
+                    self._retry_at = self._clock() + _RETRY_AFTER
+                    self._lost[index] = words
+                notes[index] = words
+        notes.update(self._lost)
+        said = [f"GPU {index}: {words}" for index, words in sorted(notes.items())]
+        return gpus, "; ".join(said if count else ["no NVIDIA GPU"]) or None
 
 
 def sentence(error: pynvml.NVMLError) -> str:
     """What an NVML error means to the user."""
     return _SENTENCES.get(error.value, f"the GPUs cannot be read: {error}")
-
-
-def _read_all() -> Gpus:
-    """A GPU that is lost is left out and named; the others are read."""
-    gpus, notes = [], []
-    for index in range(pynvml.nvmlDeviceGetCount()):
-        try:
-            gpus.append(_read_one(index, pynvml.nvmlDeviceGetHandleByIndex(index)))
-        except pynvml.NVMLError as error:
-            notes.append(f"GPU {index}: {sentence(error)}")
-    if not gpus and not notes:
-        notes = ["no NVIDIA GPU"]
-    return gpus, "; ".join(notes) or None
-
-
-def _read_one(index: int, handle: Any) -> dict[str, Any]:
-    """Bytes, watts, degrees Celsius and shares of 1; None for what this GPU does not tell."""
-    total, used, reserved = _memory(handle)
-    utilization = _ask(pynvml.nvmlDeviceGetUtilizationRates, handle)
-    power = _ask(pynvml.nvmlDeviceGetPowerUsage, handle)
-    return {
-        "index": index,
-        "uuid": _text(_ask(pynvml.nvmlDeviceGetUUID, handle)),
-        "name": _text(_ask(pynvml.nvmlDeviceGetName, handle)),
-        "utilization": None if utilization is None else utilization.gpu / 100,
-        "memory_used": used,
-        "memory_total": total,
-        "memory_reserved": reserved,
-        "power": None if power is None else power / 1000,
-        "temperature": _ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-    }
-
-
-def _memory(handle: Any) -> tuple[int | None, int | None, int | None]:
-    """(total, used, reserved for the driver). The first version of the call counts reserved as used."""
-    memory = _ask(pynvml.nvmlDeviceGetMemoryInfo, handle, getattr(pynvml, "nvmlMemory_v2", None))
-    if memory is not None and memory.total:
-        return memory.total, memory.used, getattr(memory, "reserved", None)
-    memory = _ask(pynvml.nvmlDeviceGetMemoryInfo, handle)
-    if memory is not None and memory.total:
-        return memory.total, memory.used, None
-    return None, None, None  # memory shared with the processor: some drivers say so, some say 0
-
-
-def _ask(question: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return question(*arguments)
-    except pynvml.NVMLError as error:
-        if error.value in _LOST:
-            raise
-        return None
-
-
-def _text(value: str | bytes | None) -> str | None:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -19,24 +19,30 @@ def sample(folder: Path, trainer_pid: int, gpus: GpuProbe) -> dict[str, Any]:
     cpu = _or_none(psutil.cpu_percent)
     memory = _or_none(psutil.virtual_memory)
     disk = _or_none(lambda: psutil.disk_usage(str(folder)))
-    found, note = gpus.read()
+    processes = _or_none(lambda: _family(trainer_pid)) or []
+    found, note = gpus.read(frozenset(process.pid for process in processes))
     record = {
         "t": time.time(),
         "cpu": None if cpu is None else cpu / 100,
         "memory_used": None if memory is None else memory.total - memory.available,
         "memory_total": None if memory is None else memory.total,
         "disk_free": None if disk is None else disk.free,
-        "trainer_rss": _or_none(lambda: _resident(trainer_pid)),
+        "trainer_rss": _or_none(lambda: _resident(processes)),
         "gpus": found,
     }
     return record if note is None else {**record, "gpu_note": note}
 
 
-def _resident(pid: int) -> int:
-    """Resident bytes of a process and its children; pages that they share count for each."""
+def _family(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
-    total: int = process.memory_info().rss
-    for child in process.children(recursive=True):
+    return [process, *process.children(recursive=True)]
+
+
+def _resident(processes: list[psutil.Process]) -> int:
+    """Resident bytes of the first process and those of its children that still live; shared pages count anew."""
+    first, *children = processes
+    total: int = first.memory_info().rss
+    for child in children:
         total += _or_none(lambda child=child: child.memory_info().rss) or 0  # type: ignore[misc]
     return total
 

@@ -15,6 +15,7 @@ import msgspec
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import fsync_folder, write_atomically
+from finetui_core.runs.foreign_kinds import kind_of
 
 SCHEMA = 1
 _FOLDERS = (
@@ -28,6 +29,8 @@ _FOLDERS = (
     "checkpoints",
     "report",
 )
+ARCHIVE, TRASH = ".archive", ".trash"
+"""The folders inside the folder of runs to which runs are put away."""
 _MOST_CANDIDATES = 10
 _STEP_NAME = re.compile(r"step-(\d+)$")
 
@@ -97,6 +100,10 @@ class RunPaths:
     @property
     def report(self) -> Path:
         return self.root / "report"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "labels.json"
 
     @property
     def supervisor_log(self) -> Path:
@@ -187,22 +194,26 @@ def run_ids(root: Path) -> list[str]:
             names = [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        what = f"the folder of runs cannot be read: {error.strerror}"
+        raise InputError(Problem(what, str(root), "name another one with --runs")) from error
     return sorted(names)
 
 
 def find_run(root: Path, wanted: str) -> RunPaths:
     """Find a run by path, by id, by "latest", or by a prefix, suffix or part of its id that only it has.
 
-    Raises InputError, which lists the candidates, when none or several fit.
+    It may be a folder of another trainer. Raises InputError, which lists the candidates, when none or several
+    fit.
     """
     path = Path(wanted).expanduser()
-    if wanted and (path / "run.json").is_file():
+    if wanted and is_run(path):
         return RunPaths(path.absolute())
-    ids = [run_id for run_id in run_ids(root) if (root / run_id / "run.json").is_file()]
+    ids = [run_id for run_id in run_ids(root) if is_run(root / run_id)]
     if not ids:
         raise InputError(Problem("there are no runs yet", str(root), "start one with: ftui train RECIPE"))
     if wanted == "latest":
-        return RunPaths(root / ids[-1])
+        return RunPaths(root / _latest(root, ids))
     fitting = _fitting(ids, wanted)
     if len(fitting) == 1:
         return RunPaths(root / fitting[0])
@@ -210,6 +221,20 @@ def find_run(root: Path, wanted: str) -> RunPaths:
         what = f"{len(fitting)} runs fit {wanted!r}: {_listed(fitting)}"
         raise InputError(Problem(what, str(root), "give more of the id"))
     raise InputError(Problem(f"no run fits {wanted!r}", str(root), f"the newest are: {_listed(ids)}"))
+
+
+def is_run(path: Path) -> bool:
+    """Whether the folder holds a run, ours or another trainer's."""
+    try:
+        return (path / "run.json").is_file() or kind_of(path) is not None
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _latest(root: Path, ids: list[str]) -> str:
+    """The newest of our runs by its id; where there are only others, the one that was written last."""
+    ours = [run_id for run_id in ids if (root / run_id / "run.json").is_file()]
+    return ours[-1] if ours else max(ids, key=lambda name: (root / name).stat().st_mtime)
 
 
 def _fitting(ids: list[str], wanted: str) -> list[str]:

@@ -1,10 +1,11 @@
-"""Who a process is: a pid alone says little, since pids are used again."""
+"""Who a process is: a pid alone says little, since pids are used again.
+
+psutil is imported only where /proc is missing: the screens start faster without it.
+"""
 
 import socket
 import sys
 from pathlib import Path
-
-import psutil
 
 _PROC = Path("/proc")
 
@@ -27,6 +28,8 @@ def start_ticks(pid: int) -> int | None:
 
 
 def _start_ticks_by_psutil(pid: int) -> int | None:
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else int(process.create_time() * 100)
@@ -39,6 +42,8 @@ def boot_id() -> str:
     try:
         return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
     except OSError:
+        import psutil
+
         return str(int(psutil.boot_time()))
 
 

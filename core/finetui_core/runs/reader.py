@@ -1,41 +1,50 @@
-"""Reading a run while it is written: one run in full, or a line about each of many."""
+"""Reading a run in full while it is written."""
 
+import math
 import time
 from collections.abc import Callable
-from itertools import chain
-from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from finetui_core.errors import InputError, Problem
+from finetui_core.runs.columns import Columns
+from finetui_core.runs.labels import read_labels
 from finetui_core.runs.liveness import Here, RunState, judge
-from finetui_core.runs.merge import cuts, limits, within
-from finetui_core.runs.paths import RunPaths, run_ids
+from finetui_core.runs.merge import within
+from finetui_core.runs.metrics import MetricFiles, Steps
+from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Attempt, Heartbeat, Identity, Record, read_small
 from finetui_core.runs.tail import Tail, read_records
 
-__all__ = ["RunSummary", "RunView", "Tail", "list_runs", "read_records"]
+__all__ = ["RunView", "Tail", "read_records"]
 
 _RECENT_STEPS = 50
 _SYSTEM_BYTES = 1 << 20  # of the newest samples, about an hour and a half on one GPU
 _SYSTEM_RECORDS = 2000
-_LAST_METRICS = 4096
-_LAST_EVENTS = 8192
 
 
 class RunView:
     """One run as it now is. `refresh` brings it up to date; it may be called from any one thread.
 
-    `steps` holds the metric records and `evaluations` and `checkpoints` the events of these types, as
-    dicts in order of steps, merged over all attempts: what an attempt did beyond the checkpoint that a
-    later one resumed from is left out. `events` and `system` (newest samples, at most 2000) are as written.
+    `columns` holds the metrics, `steps` the same as records, and `evaluations` and `checkpoints` the events
+    of these types, as dicts in order of steps, merged over all attempts: what an attempt did beyond the
+    checkpoint that a later one resumed from is left out. `events` and `system` (newest samples, at most
+    2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left
+    is counted in `unread`, and `newest` holds the last points until `columns` has reached them.
     Raises InputError when there is no readable run.json.
     """
 
+    kind: Literal["ftui"] = "ftui"
+    read_only = False
+
     def __init__(
-        self, paths: RunPaths, clock: Callable[[], float] = time.monotonic, here: Here | None = None
+        self,
+        paths: RunPaths,
+        clock: Callable[[], float] = time.monotonic,
+        here: Here | None = None,
+        most: int | None = None,
     ) -> None:
         identity = read_small(paths.identity, Identity)
         if identity is None:
@@ -45,7 +54,8 @@ class RunView:
             )
         self.paths = paths
         self.identity = identity
-        self.steps: list[Record] = []
+        self.id, self.path = identity.id, paths.root
+        self.name = read_labels(paths).name or identity.name or identity.id
         self.evaluations: list[Record] = []
         self.checkpoints: list[Record] = []
         self.events: list[Record] = []
@@ -58,27 +68,42 @@ class RunView:
         self._beat_seen_at = clock()
         self._event_tail = Tail(paths.events)
         self._event_restarts = 0
-        self._metric_tails: dict[int, Tail] = {}
-        self._metrics: dict[int, list[Record]] = {}
+        self._metrics = MetricFiles(paths.metrics)
+        self.most = most
         self._system_tail: Tail | None = None
         self._event_attempts: set[int] = set()
-        self._limits: dict[int, int | None] = {}
         self._last_words: tuple[Record | None, str | None] = (None, None)
+
+    @property
+    def columns(self) -> Columns:
+        return self._metrics.columns
+
+    @property
+    def steps(self) -> Steps:
+        return Steps(self._metrics.columns)
+
+    @property
+    def newest(self) -> Columns | None:
+        return self._metrics.newest
+
+    @property
+    def unread(self) -> int:
+        return self._metrics.unread
 
     @property
     def skipped(self) -> int:
         """How many lines could not be read, in all files."""
-        return self._event_tail.skipped + sum(tail.skipped for tail in self._metric_tails.values())
+        return self._event_tail.skipped + self._metrics.skipped
 
     def refresh(self) -> bool:
         """Read what is new; True if anything changed. Costs a few stats, and time for the new bytes."""
         attempts_changed = self._read_attempts()
         events_changed = self._read_events()
-        limits_before = self._limits
-        points_changed = self._read_metrics(attempts_changed or events_changed)
-        if attempts_changed or events_changed or self._limits != limits_before:
+        limits_before = self._metrics.limits
+        points_changed = self._metrics.read(self._numbers(), self.attempts, self.events, self.most)
+        if attempts_changed or events_changed or self._metrics.limits != limits_before:
             self._merge_events()
-            self._last_words = _last_words(self.events, self.attempts[-1] if self.attempts else None)
+            self._last_words = last_words(self.events, self.attempts[-1] if self.attempts else None)
         system_changed = self._read_system()
         heartbeat_changed = self._read_heartbeat()
         state = self._judge()
@@ -117,33 +142,6 @@ class RunView:
         self._event_attempts |= {event["attempt"] for event in new if isinstance(event.get("attempt"), int)}
         return restarted or bool(new)
 
-    def _read_metrics(self, attempts_or_events_changed: bool) -> bool:
-        """Append the new points of the newest attempt; merge anew where more than that changed."""
-        numbers = self._numbers()
-        fresh: list[Record] = []
-        anew = False
-        for number in numbers:
-            tail = self._metric_tails.setdefault(number, Tail(self.paths.metrics(number)))
-            points = self._metrics.setdefault(number, [])
-            restarts = tail.restarts
-            fresh = [record for record in tail.read() if isinstance(record.get("step"), int)]
-            if tail.restarts != restarts:
-                points.clear()
-                anew = True
-            anew = anew or bool(fresh and (not points or number != numbers[-1]))
-            points.extend(fresh)
-        if anew or attempts_or_events_changed:
-            first_steps = {number: points[0]["step"] for number, points in self._metrics.items() if points}
-            found = limits(cuts(self.attempts, self.events, first_steps))
-            anew = anew or found != self._limits
-            self._limits = found
-        if anew:
-            merged = (within(self._metrics[number], self._limits.get(number)) for number in numbers)
-            self.steps = list(chain.from_iterable(merged))
-        else:
-            self.steps.extend(fresh)
-        return anew or bool(fresh)
-
     def _numbers(self) -> list[int]:
         return sorted({attempt.attempt for attempt in self.attempts} | self._event_attempts)
 
@@ -153,7 +151,7 @@ class RunView:
             for event in self.events
             if event.get("type") in ("evaluation", "checkpoint")
             and isinstance(event.get("step"), int)
-            and within([event], self._limits.get(event.get("attempt", 1)))
+            and within([event], self._metrics.limits.get(event.get("attempt", 1)))
         ]
         self.evaluations = [event for event in merged if event["type"] == "evaluation"]
         self.checkpoints = [event for event in merged if event["type"] == "checkpoint"]
@@ -185,21 +183,25 @@ class RunView:
         )
 
     def _step_seconds(self) -> float | None:
-        lengths = [_number(point, "step_seconds") for point in self.steps[-_RECENT_STEPS:]]
-        known = [length for length in lengths if length is not None]
+        recent = self._last_points().column("step_seconds")[-_RECENT_STEPS:]
+        known = [length for length in recent if not math.isnan(length)]
         return median(known) if known else None
+
+    def _last_points(self) -> Columns:
+        """The columns that hold the newest point."""
+        return self._metrics.newest or self._metrics.columns
 
     def summary(self) -> dict[str, Any]:
         """The run in numbers, ready for JSON. What is not known is None; times are unix seconds."""
-        point = self.steps[-1] if self.steps else {}
+        point = self._last_point()
         step, total = self._progress()
         evaluation = self.evaluations[-1] if self.evaluations else {}
-        best = _best(self.evaluations)
+        best = best_evaluation(self.evaluations)
         length = self._step_seconds()
         eta = (total - step) * length if self.state.live and length is not None and total else None
         return {
             "id": self.identity.id,
-            "name": self.identity.name,
+            "name": self.name,
             "path": str(self.paths.root),
             "model": self.identity.model,
             "method": self.identity.method,
@@ -229,10 +231,14 @@ class RunView:
         total = _number(next(ready, {}), "total_steps")
         if total is None and self.heartbeat is not None:
             total = self.heartbeat.total_steps
-        return (self.steps[-1]["step"] if self.steps else 0), int(total) if total else None
+        return self._last_point().get("step", 0), int(total) if total else None
+
+    def _last_point(self) -> Record:
+        points = self._last_points()
+        return points.record(-1) if len(points) else {}
 
 
-def _best(evaluations: list[Record]) -> Record:
+def best_evaluation(evaluations: list[Record]) -> Record:
     """The evaluation with the lowest loss; the first of equals, as the trainer keeps it."""
     finite = [event for event in evaluations if _number(event, "eval_loss") is not None]
     return min(finite, key=lambda event: float(event["eval_loss"])) if finite else {}
@@ -243,7 +249,7 @@ def _number(record: Record, key: str) -> float | None:
     return value if isinstance(value, (int, float)) else None
 
 
-def _last_words(events: list[Record], attempt: Attempt | None) -> tuple[Record | None, str | None]:
+def last_words(events: list[Record], attempt: Attempt | None) -> tuple[Record | None, str | None]:
     """The newest attempt's "finished" event, and the text of its last "error" event."""
     finished: Record | None = None
     error: str | None = None
@@ -264,65 +270,4 @@ def _error_text(event: Record) -> str:
         return "the trainer reported an error that cannot be read"
     return "; ".join(
         f"{problem.where}: {problem.what}" if problem.where else problem.what for problem in problems
-    )
-
-
-class RunSummary(msgspec.Struct, frozen=True):
-    """A line about one run. `updated` is the newest time that it recorded, in unix seconds of its host."""
-
-    id: str
-    name: str
-    path: str
-    model: str
-    method: str
-    created: float
-    state: str
-    reason: str
-    step: int
-    total_steps: int | None
-    loss: float | None
-    eval_loss: float | None
-    best_eval_loss: float | None
-    updated: float
-
-
-def list_runs(root: Path) -> list[RunSummary]:
-    """A line about every run under `root`, newest first. Reads only the ends of long files."""
-    here = Here()
-    found = (_summarise(RunPaths(root / run_id), here) for run_id in reversed(run_ids(root)))
-    return [summary for summary in found if summary is not None]
-
-
-def _summarise(paths: RunPaths, here: Here) -> RunSummary | None:
-    """None where the folder holds no run."""
-    identity = read_small(paths.identity, Identity)
-    if identity is None:
-        return None
-    numbers = paths.attempt_numbers()
-    attempt = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
-    heartbeat = read_small(paths.heartbeat, Heartbeat)
-    points = Tail(paths.metrics(numbers[-1]), last=_LAST_METRICS).read() if numbers else []
-    point = points[-1] if points else {}
-    events = Tail(paths.events, last=_LAST_EVENTS).read()
-    evaluations = [event for event in events if event.get("type") == "evaluation"]
-    if not any(event.get("best") for event in evaluations):  # the best one lies further back, if there is one
-        evaluations = [event for event in read_records(paths.events) if event.get("type") == "evaluation"]
-    length = _number(point, "step_seconds")
-    state = judge(attempt, heartbeat, *_last_words(events, attempt), 0.0, length, here)
-    times = (identity.created, heartbeat.t if heartbeat else 0.0, attempt.started_at if attempt else 0.0)
-    return RunSummary(
-        id=identity.id,
-        name=identity.name,
-        path=str(paths.root),
-        model=identity.model,
-        method=identity.method,
-        created=identity.created,
-        state=state.state,
-        reason=state.reason,
-        step=point.get("step", heartbeat.step if heartbeat else 0),
-        total_steps=heartbeat.total_steps or None if heartbeat else None,
-        loss=point.get("loss"),
-        eval_loss=evaluations[-1].get("eval_loss") if evaluations else None,
-        best_eval_loss=_best(evaluations).get("eval_loss"),
-        updated=max(*times, attempt.end.at if attempt and attempt.end else 0.0),
     )

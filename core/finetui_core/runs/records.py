@@ -5,11 +5,14 @@ written whole have types. Unknown fields are ignored when reading, so that older
 """
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
+
+_PIECE = 1 << 16
 
 Record = dict[str, Any]
 Small = TypeVar("Small", bound=msgspec.Struct)
@@ -103,9 +106,18 @@ def decode_line(line: bytes) -> Record | None:
 def read_small(path: Path, kind: type[Small]) -> Small | None:
     """The content of a small JSON file, or None where it is missing, unreadable or not of that kind."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        return msgspec.json.decode(content_of(path), type=kind)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+
+
+def content_of(path: Path) -> bytes:
+    """All of a file; a pipe in its place, which could be waited for without end, is empty. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        return b"".join(iter(lambda: os.read(descriptor, _PIECE), b""))
+    finally:
+        os.close(descriptor)
 
 
 def _encode_other(value: object) -> str:

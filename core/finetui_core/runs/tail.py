@@ -1,6 +1,7 @@
 """Following a file of JSON lines while another process, perhaps on another host, appends to it."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from finetui_core.runs.records import Record, decode_line
@@ -14,23 +15,32 @@ class Tail:
     The file is opened anew for each read, which makes NFS ask its server. A file that was replaced or has
     become shorter is read from its start and counted in `restarts`. Lines that are no JSON object are
     skipped and counted in `skipped`; a last line without newline waits for its end. A file that cannot be
-    opened has no news. With `last`, the first read starts at most that many bytes before the end.
+    opened has no news. With `last`, the first read starts at most that many bytes before the end. `behind`
+    counts the bytes that were there and not read.
     """
 
-    def __init__(self, path: Path, last: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        last: int | None = None,
+        decode: Callable[[bytes], Record | None] = decode_line,
+    ) -> None:
         self.path = path
         self.skipped = 0
         self.restarts = 0
+        self.behind = 0
         self._last = last
+        self._decode = decode
         self._inode: int | None = None
         self._offset = 0
         self._rest = b""
 
-    def read(self) -> list[Record]:
-        """The records completed since the last call, in file order."""
+    def read(self, most: int | None = None) -> list[Record]:
+        """The records completed since the last call, in file order; of at most `most` bytes, if given."""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
+            self.behind = 0
             return []
         try:
             status = os.fstat(descriptor)
@@ -40,8 +50,13 @@ class Tail:
                 self.restarts += 1
                 self._offset, self._rest = 0, b""
             self._inode = status.st_ino
-            return self._read_to(descriptor, status.st_size)
+            end = status.st_size if most is None else min(status.st_size, self._offset + most)
+            records = self._read_to(descriptor, end)
+            failed = self._offset < end  # what cannot be read now is tried again, but not waited for
+            self.behind = 0 if failed else status.st_size - self._offset
+            return records
         except OSError:
+            self.behind = 0
             return []
         finally:
             os.close(descriptor)
@@ -66,7 +81,7 @@ class Tail:
             self._offset += len(piece)
             *lines, self._rest = (self._rest + piece).split(b"\n")
             for line in lines:
-                record = decode_line(line)
+                record = self._decode(line)
                 if record is not None:
                     records.append(record)
                 elif line.strip():

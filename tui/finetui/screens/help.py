@@ -1,26 +1,27 @@
 """The help page: every action of the screen below it, made from the registry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
-from finetui.actions import actions_of, bindings, key_name
+from finetui.actions import SCOPES, actions_of, bindings, keys_of
 from finetui.text import pad
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.plot import Row
+from finetui_core.keymap import Keys
 
 
 class Help(ModalScreen[None]):
-    """What the keys of `scopes` do."""
+    """What the keys of `scopes` do; `unavailable` has the reason for each action that cannot be done now."""
 
     BINDINGS = bindings("help")
 
-    def __init__(self, scopes: Sequence[str]) -> None:
+    def __init__(self, scopes: Sequence[str], keys: Keys, unavailable: Mapping[str, str]) -> None:
         super().__init__(id="help")
-        self._rows = help_rows(scopes)
+        self._rows = help_rows(scopes, keys, unavailable)
 
     def compose(self) -> ComposeResult:
         lines = Lines(self._rows)
@@ -32,13 +33,33 @@ class Help(ModalScreen[None]):
     def action_close(self) -> None:
         self.dismiss()
 
+    def action_down(self) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=1, animate=False)
 
-def help_rows(scopes: Sequence[str]) -> tuple[Row, ...]:
-    """A line for each action: its keys and its sentence."""
-    actions = actions_of(*scopes)
-    keys = ["/".join(key_name(key) for key in action.keys) for action in actions]
-    width = max(len(text) for text in keys)
-    return tuple(
-        ((f" {pad(text, width)}  ", "strong"), (action.help, ""))
-        for text, action in zip(keys, actions, strict=True)
-    )
+    def action_up(self) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=-1, animate=False)
+
+    def action_page_down(self) -> None:
+        self.query_one(VerticalScroll).scroll_page_down(animate=False)
+
+    def action_page_up(self) -> None:
+        self.query_one(VerticalScroll).scroll_page_up(animate=False)
+
+
+def help_rows(
+    scopes: Sequence[str], keys: Keys | None = None, unavailable: Mapping[str, str] | None = None
+) -> tuple[Row, ...]:
+    """A heading for each scope, and a line for each of its actions: its keys and its sentence."""
+    actions = {scope: actions_of(scope, keys=keys) for scope in scopes}
+    width = max(len(keys_of(action)) for some in actions.values() for action in some)
+    rows: list[Row] = []
+    for scope, some in actions.items():
+        if some:
+            rows.append(((f" {SCOPES.get(scope, scope)}", "accent"),))
+        for action in some:
+            reason = (unavailable or {}).get(action.id)
+            style = "" if reason is None else "muted"
+            said = f" Not now: {reason}." if reason else ""
+            keys_span = (f"   {pad(keys_of(action), width)}  ", style or "strong")
+            rows.append((keys_span, (action.help, style), (said, "warning")))
+    return tuple(rows)

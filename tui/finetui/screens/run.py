@@ -1,59 +1,108 @@
-"""One run: its numbers, its curves, what happened last, and the commands that it takes."""
+"""The station Train: one run, or several overlaid; its numbers, curves, texts, and the commands it takes."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.screen import Screen
+from textual.widgets import Input
 
 from finetui import states
-from finetui.actions import bindings
-from finetui.picture import Picture, picture
+from finetui.actions import actions_of, bindings, key_name
+from finetui.followed import Followed
+from finetui.last_words import FAILED, last_words
+from finetui.panels import FOLLOWING, PANELS, Panels
+from finetui.picture import Moment, event_row, facts, moment
 from finetui.polling import Poller
+from finetui.run_commands import COMMANDS, command_row, why_not
 from finetui.screens.confirm import Confirm
 from finetui.text import content
-from finetui.widgets.chart import Chart
+from finetui.widgets.chart_grid import ChartGrid
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
+from finetui.widgets.pager import Pager
 from finetui.widgets.plot import Row
+from finetui.widgets.status_line import StatusLine
 from finetui_core.runs import mailbox
 from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.reader import RunView
 
-COMMANDS = frozenset({"run.checkpoint", "run.pause", "run.evaluate", "run.stop"})
+SLICE_SECONDS = 0.3
+"""How long the thread reads before the charts are drawn again, while much is unread."""
+LAST_EVENTS = 20
+STOP = "Stop this run? It saves a checkpoint and ends; it can be resumed."
+ABORT = "Abort this run? It ends at once, and what it did since the last checkpoint is lost."
 
 
 class RunScreen(Screen[None]):
-    """Follows the run at `paths` while it is on the screen."""
+    """Follows the runs at `paths` while it is on the screen; the first is the main one."""
 
     BINDINGS = bindings("run")
-    SCOPES = ("run", "studio")
 
-    def __init__(self, paths: RunPaths) -> None:
+    def __init__(self, paths: Sequence[Path], clock: Callable[[], float] = time.time) -> None:
         super().__init__()
-        self._paths = paths
-        self._view: RunView | None = None
-        self._picture: Picture | None = None
-        self._asked: tuple[str, str] | None = None
-        self._shows_log = False
-        self._poller = Poller(self, self._read, self._show, self._show_failure)
+        self._runs = [Followed(path) for path in paths]
+        self._clock = clock
+        self._moment: Moment | None = None
+        self._asked: list[tuple[str, str]] = []
+        self._panel = "charts"
+        self._panels = Panels(self._runs, lambda: self._moment)
+        self._faults: dict[Path, Exception] = {}
+        self._poller = Poller(
+            self, self._read, self._show, self._show_failure, more=lambda: any(r.unread for r in self._runs)
+        )
+
+    @property
+    def SCOPES(self) -> tuple[str, ...]:
+        """The scopes whose keys work now."""
+        return ("run", "chart", "studio") if self._panel == "charts" else ("log", "run", "studio")
 
     def compose(self) -> ComposeResult:
-        yield Lines((_title(self._paths.id, ""),), id="title")
+        yield StatusLine("train")
+        yield Lines((_title(self._runs),), id="title")
         yield Lines((((" reading …", "muted"),),), id="facts")
-        yield Chart(id="chart")
+        yield Lines((_tabs(self._panel),), id="tabs")
+        yield ChartGrid(id="charts")
         yield Lines(id="pane", tail=True)
+        yield Pager(id="text")
+        yield Input(id="search", placeholder="search", select_on_focus=False)
         yield Lines(id="notice")
-        yield KeyBar(self.SCOPES)
+        yield KeyBar(("run", "chart", "studio"))
+        yield KeyBar(("log", "run", "studio"))
 
     def on_mount(self) -> None:
-        self._name_pane()
+        self._show_panel("charts")
         self._poller.start()
 
+    def on_screen_resume(self) -> None:
+        self._poller.now()
+
     def action_back(self) -> None:
-        self.app.pop_screen()
+        if self.query_one("#search").has_focus:
+            self._leave_search()
+        else:
+            self.app.pop_screen()
+
+    def action_charts(self) -> None:
+        self._show_panel("charts")
 
     def action_log(self) -> None:
-        self._shows_log = not self._shows_log
-        self._name_pane()
-        self._show_pane()
+        self._show_panel("log")
+
+    def action_events(self) -> None:
+        self._show_panel("events")
+
+    def action_samples(self) -> None:
+        self._show_panel("samples")
+
+    def action_recipe(self) -> None:
+        self._show_panel("recipe")
+
+    def action_machine(self) -> None:
+        self._show_panel("machine")
+
+    def action_numbers(self) -> None:
+        self._show_panel("numbers")
 
     def action_checkpoint(self) -> None:
         self._ask("checkpoint")
@@ -61,79 +110,182 @@ class RunScreen(Screen[None]):
     def action_evaluate(self) -> None:
         self._ask("evaluate")
 
+    def action_sample(self) -> None:
+        self._ask("sample")
+
     def action_pause(self) -> None:
-        self._ask("resume" if self._picture and self._picture.state == "paused" else "pause")
+        self._ask("resume" if self._state() == "paused" else "pause")
 
     def action_stop(self) -> None:
-        if self._takes_commands("stop"):
-            question = "Stop this run? It saves a checkpoint and ends; it can be resumed."
-            self.app.push_screen(Confirm(question), lambda yes: self._ask("stop") if yes else None)
+        self._ask_first("stop", STOP)
+
+    def action_abort(self) -> None:
+        self._ask_first("abort", ABORT)
+
+    def on_pager_search_asked(self) -> None:
+        search = self.query_one("#search", Input)
+        search.value, search.display = "", True
+        search.focus()
+
+    def on_input_blurred(self) -> None:
+        self.query_one("#search").display = False
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        self._leave_search()
+        self.query_one(Pager).search(event.value, 1)
+
+    def on_pager_search_ended(self, event: Pager.SearchEnded) -> None:
+        if not event.found:
+            self._notice(f"no more lines with: {event.text}", "warning")
+
+    def on_pager_moved(self, event: Pager.Moved) -> None:
+        self._name_panel()
+
+    def on_pager_turned(self, event: Pager.Turned) -> None:
+        self._panels.turn(self._panel, event.direction, other_side=event.other_side)
+        self.query_one(Pager).read_again()
+        self._name_panel()
+
+    def _leave_search(self) -> None:
+        self.query_one("#search", Input).display = False
+        self.query_one(Pager).focus()
+
+    def _state(self) -> str:
+        view = self._runs[0].view
+        return str(view.state.state) if view else ""
+
+    def _ask_first(self, command: str, question: str) -> None:
+        if why := why_not(self._runs[0].view):
+            self._notice(f"{command}: {why}", "warning")
+        else:
+            self.app.push_screen(Confirm(question), lambda yes: self._ask(command) if yes else None)
 
     def _ask(self, command: str) -> None:
-        if not self._takes_commands(command):
+        if why := why_not(self._runs[0].view):
+            self._notice(f"{command}: {why}", "warning")
             return
+        paths = RunPaths(self._runs[0].path)
         try:
-            self._asked = (mailbox.send(self._paths, command), command)
+            self._asked.append((mailbox.send(paths, command), command))
         except OSError as error:
-            self._notice(f"{command}: cannot write to {self._paths.control}: {error.strerror}", "bad")
+            self._notice(f"{command}: cannot write to {paths.control}: {error.strerror}", "bad")
         else:
-            self._show_command()
+            self._show_commands()
 
-    def _takes_commands(self, command: str) -> bool:
-        state = self._picture.state if self._picture else None
-        if state is not None and state not in states.LIVE:
-            self._notice(f"{command}: the run is over ({states.state_words(state)[0]})", "warning")
+    def _read(self) -> Moment | None:
+        """In the thread: what is new, or None where nothing is. Raises what opening the main run raises."""
+        until = time.monotonic() + SLICE_SECONDS
+        main, opened = self._runs[0], self._runs[0].view is not None
+        changed = main.refresh() or self._moment is None
+        for run in self._runs[1:]:
+            changed = self._refresh_other(run) or changed
+        while opened and main.unread and time.monotonic() < until:
+            main.refresh()
+        return moment(main, self._clock) if changed else None
+
+    def _refresh_other(self, run: Followed) -> bool:
+        """A run beside the main one that cannot be read is told of, and left out of the charts."""
+        try:
+            changed = run.refresh()
+        except Exception as error:
+            self._faults[run.path] = error
             return False
-        return True
+        self._faults.pop(run.path, None)
+        return changed
 
-    def _read(self) -> Picture | None:
-        """In the thread: what is new, or None where nothing is."""
-        if self._view is None:
-            self._view = RunView(self._paths)
-        changed = self._view.refresh()
-        return picture(self._view) if changed or self._picture is None else None
-
-    def _show(self, shown: Picture | None) -> None:
-        if shown is None:
+    def _show(self, now: Moment | None) -> None:
+        if now is None:
             return
-        self._picture = shown
-        self.query_one("#title", Lines).show((_title(shown.name, shown.run_id),))
-        self.query_one("#facts", Lines).show(shown.facts)
-        self.query_one(Chart).show(shown.series, shown.checkpoints)
+        self._moment = now
+        main, live = self._runs[0], self._state() in states.LIVE
+        self.query_one("#title", Lines).show((_title(self._runs),))
+        self.query_one("#facts", Lines).show(facts(now, main))
+        open_runs = [run for run in self._runs if run.view is not None]
+        if self._panel == "charts":
+            self.query_one(ChartGrid).show(open_runs, live=live)
         self._show_pane()
-        self._show_command()
-        over = shown.state not in states.LIVE
-        self.query_one(KeyBar).show(
-            unavailable=COMMANDS if over else frozenset(),
-            labels={"run.pause": "resume"} if shown.state == "paused" else {},
-        )
+        self.query_one(Pager).read_again()
+        self._show_commands()
+        why = why_not(main.view)
+        for bar in self.query(KeyBar):
+            bar.show(
+                unavailable={f"run.{command}": why for command in COMMANDS} if why else {},
+                labels={"run.pause": "resume"} if self._state() == "paused" else {},
+            )
+        if self._faults:
+            path, error = next(iter(self._faults.items()))
+            self._notice(f"{path.name}: cannot be read: {error}", "bad")
 
     def _show_failure(self, error: Exception) -> None:
         self.query_one("#facts", Lines).show([((f" cannot be read: {error}", "bad"),)])
 
-    def _name_pane(self) -> None:
-        self.query_one("#pane", Lines).border_title = content("log" if self._shows_log else "events")
+    def _show_panel(self, name: str) -> None:
+        self._panel = name
+        charts, pager = self.query_one(ChartGrid), self.query_one(Pager)
+        as_charts = name == "charts"
+        charts.display = self.query_one("#pane").display = as_charts
+        pager.display = not as_charts
+        self.query_one("#search", Input).display = False
+        first, second = self.query(KeyBar)
+        first.display, second.display = as_charts, not as_charts
+        if as_charts:
+            charts.show(
+                [run for run in self._runs if run.view is not None], live=self._state() in states.LIVE
+            )
+            charts.focus()
+        else:
+            pager.show(self._panels.source(name), follows=name in FOLLOWING)
+            pager.focus()
+        self.query_one("#tabs", Lines).show((_tabs(name),))
+        self._name_panel()
+
+    def _name_panel(self) -> None:
+        pager = self.query_one(Pager)
+        words = self._panels.title(self._panel)
+        if self._panel in FOLLOWING and not pager.follows:
+            words = "not following: G goes to the end and follows"
+        if words:
+            self._notice(words, "muted")
+        else:
+            self._show_commands()
 
     def _show_pane(self) -> None:
-        if self._picture:
-            self.query_one("#pane", Lines).show(
-                self._picture.log if self._shows_log else self._picture.events
-            )
+        """The last events; of a run that failed, why."""
+        view, pane = self._runs[0].view, self.query_one("#pane", Lines)
+        attempts = getattr(view, "attempts", ())
+        failed = view.state.state in FAILED and not view.read_only
+        title = content("why, and the last words of the log" if failed else "events")
+        if pane.border_title != title:  # setting it repaints the pane
+            pane.border_title = title
+        if failed:
+            attempt = attempts[-1].attempt if attempts else None
+            pane.show(last_words(RunPaths(view.path), attempt, view.state.state))
+        else:
+            pane.show([event_row(event) for event in view.events[-LAST_EVENTS:]])
 
-    def _show_command(self) -> None:
-        """asked → acknowledged → done, for the last command given here."""
-        if self._asked is None or self._picture is None:
-            return
-        command_id, command = self._asked
-        event = self._picture.commands.get(command_id, {})
-        status, note = event.get("status"), event.get("note")
-        words = {"acknowledged": " → acknowledged", "done": " → acknowledged → done", "refused": " → refused"}
-        said = f"{command}: asked{words.get(str(status), '')}{f' ({note})' if note else ''}"
-        self._notice(said, {"done": "good", "refused": "warning"}.get(str(status), "accent"))
+    def _show_commands(self) -> None:
+        """asked → acknowledged → done, for the last commands given here."""
+        view = self._runs[0].view
+        if self._asked and view is not None:
+            self.query_one("#notice", Lines).show((command_row(self._asked, view.events),))
+        elif self._panel == "charts":
+            self.query_one("#notice", Lines).show(())
 
     def _notice(self, text: str, style: str) -> None:
         self.query_one("#notice", Lines).show([((f" {text}", style),)])
 
 
-def _title(name: str, run_id: str) -> Row:
-    return (" ftui ", "title"), (" runs › ", "muted"), (name, "strong"), (f"   {run_id}", "muted")
+def _title(runs: Sequence[Followed]) -> Row:
+    first, *others = runs
+    beside = f"   and {', '.join(run.label for run in others)}" if others else ""
+    read_only = "   read-only" if first.view is not None and first.view.read_only else ""
+    return (f" {first.label}", "strong"), (f"   {first.path.name}{beside}{read_only}", "muted")
+
+
+def _tabs(chosen: str) -> Row:
+    """The panels and their keys; the one shown stands in brackets."""
+    keys = {action.name: key_name(action.keys[0]) for action in actions_of("run")}
+    return tuple(
+        (f"[{keys[name]} {words}]", "strong") if name == chosen else (f" {keys[name]} {words} ", "muted")
+        for name, words in PANELS.items()
+    )

@@ -1,31 +1,39 @@
 """The first screen: every run in the folder, newest first."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from finetui import states
 from finetui.actions import bindings
 from finetui.polling import Poller
+from finetui.remembered import Order, keep, recall
+from finetui.screens.runs_rows import COLUMNS, SORTED_COLUMNS, about, nothing, record, title
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
-from finetui.widgets.plot import Row
-from finetui.widgets.table import Column, Record, Table
-from finetui_core import wording
-from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.reader import RunSummary, list_runs
+from finetui.widgets.status_line import StatusLine
+from finetui.widgets.table import Record, Table
+from finetui_core.errors import InputError
+from finetui_core.runs.filter import DEFAULT_SORT, run_filter, sort_runs
+from finetui_core.runs.listing import Listed, Listing, RunSummary
+from finetui_core.runs.liveness import LIVE
+from finetui_core.runs.paths import ARCHIVE, TRASH
 
-COLUMNS = (
-    Column("state", 15),
-    Column("name", 12, most=40),
-    Column("step", 13, right=True),
-    Column("loss", 8, right=True),
-    Column("val loss", 8, right=True),
-    Column("age", 6, right=True),
-    Column("note", 0, most=80),
-)
+if TYPE_CHECKING:
+    from finetui.app import Studio
+    from finetui.run_changes import Change
+    from finetui.widgets.filter_bar import FilterBar
+
+PLACES = ("", ARCHIVE, TRASH)
+"""The folders inside the folder of runs that are shown in turn; the first is that folder itself."""
+ORDER = "runs_list"
+MOST_WAIT = 0.2
+"""Seconds that reading waits for a page to be shown."""
+_ONLY_READ = "a run of another trainer is only read"
 
 
 class RunsScreen(Screen[None]):
@@ -38,82 +46,337 @@ class RunsScreen(Screen[None]):
         super().__init__()
         self._root = root
         self._clock = clock
-        self._paths: dict[str, RunPaths] = {}
-        self._poller = Poller(self, lambda: list_runs(root), self._show, self._show_failure)
+        self._place = ""
+        self._listings = {place: Listing(root / place) for place in PLACES}
+        self._everything = False
+        self._listed = Listed(())
+        self._runs: dict[str, RunSummary] = {}
+        self._records: dict[str, tuple[RunSummary, int, Record]] = {}
+        self._order = recall(ORDER, Order, Order(DEFAULT_SORT))
+        self._filter = ""
+        self._done: list[Change] = []
+        self._minute = 0
+        self._page_shown = threading.Event()
+        self._poller = Poller(self, self._read, self._show, self._show_failure)
 
     def compose(self) -> ComposeResult:
-        yield Lines((_title(self._root, "reading the runs"),), id="title")
+        yield StatusLine("runs")
+        yield Lines((((" reading the runs …", "muted"),),), id="title")
         yield Table(COLUMNS, id="runs")
         yield Lines(id="empty")
+        yield Lines(id="about")
         yield KeyBar(self.SCOPES)
 
     def on_mount(self) -> None:
+        if self._order.column not in SORTED_COLUMNS:
+            self._order = Order(DEFAULT_SORT)
         self.query_one(Table).focus()
+        self._show_keys()
         self._poller.start()
 
     def on_screen_resume(self) -> None:
         self._poller.now()
 
+    # Reading: in a thread, page by page.
+
+    def _read(self) -> tuple[str, Listed]:
+        place, everything = self._place, self._everything
+        self._everything = False
+        listed = Listed(())
+        for listed in self._listings[place].refresh(everything=everything):
+            if listed.unread:
+                self._page_shown.clear()
+                self.call_later(self._show_page, place, listed)
+                self._page_shown.wait(MOST_WAIT)  # both would be slower if they worked at the same time
+        return place, listed
+
+    def _show_page(self, place: str, listed: Listed) -> None:
+        self._show((place, listed))
+        self.call_after_refresh(self._page_shown.set)
+
+    def _show(self, found: tuple[str, Listed]) -> None:
+        place, listed = found
+        minute = int(self._clock() // 60)
+        if place != self._place:
+            self._poller.now()
+        elif (listed, minute) != (self._listed, self._minute) or not self._minute:
+            self._listed, self._minute = listed, minute
+            self._runs = {run.id: run for run in listed.runs}
+            self._records = {key: kept for key, kept in self._records.items() if key in self._runs}
+            self._show_runs()
+
+    def _show_failure(self, error: Exception) -> None:
+        self.query_one("#title", Lines).show([((f" the runs cannot be read: {error}", "bad"),)])
+
+    # Showing what is known, filtered and sorted.
+
+    def _show_runs(self) -> None:
+        order, listed = self._order, self._listed
+        fits = run_filter(self._filter, self._clock())
+        shown = sort_runs(filter(fits, listed.runs), order.column, reverse=order.reverse)
+        live = sum(run.state in LIVE for run in listed.runs)
+        sort = f"{order.column}{', reversed' if order.reverse else ''}"
+        line = title(
+            self._root, self._place, len(shown), len(listed.runs), live, listed.unread, sort, self._filter
+        )
+        self.query_one("#title", Lines).show((line,))
+        table = self.query_one(Table)
+        table.sorted_by(order.column, reverse=order.reverse)
+        if gone := table.marked - self._runs.keys():
+            table.mark(table.marked - gone)
+        table.show([self._record(run) for run in shown])
+        self.set_class(not shown, "-empty")
+        if not shown:
+            self.query_one("#empty", Lines).show(nothing(self._root, self._place, self._filter))
+        self._show_chosen()
+
+    def _record(self, run: RunSummary) -> Record:
+        """Made anew when the run or its age has changed."""
+        kept = self._records.get(run.id)
+        if kept is None or kept[0] is not run or kept[1] != self._minute:
+            kept = self._records[run.id] = (run, self._minute, record(run, self._clock()))
+        return kept[2]
+
+    def _show_chosen(self) -> None:
+        run = self._chosen_run()
+        self.query_one("#about", Lines).show(about(run) if run else ())
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        """Which actions cannot be done now, and why."""
+        reasons = {}
+        run = self._chosen_run()
+        if run is None:
+            changes = "there is no run"
+        elif run.kind != "ftui":
+            changes = _ONLY_READ
+        else:
+            changes = ""
+        if changes:
+            names = ("rename", "tag", "note", "archive", "delete")
+            reasons = {f"runs.{name}": changes for name in names}
+        elif run is not None and run.state in LIVE and not self._place:
+            reasons = dict.fromkeys(("runs.archive", "runs.delete"), f"it is {run.state}")
+        elif self._place == TRASH:
+            reasons = {"runs.delete": "it is in the trash"}
+        if len(self._targets_to_compare()) < 2:
+            reasons["runs.compare"] = "mark another run with space"
+        if not self._done:
+            reasons["runs.undo"] = "nothing was changed here"
+        labels = {"runs.archive": "restore"} if self._place else {}
+        self.query_one(KeyBar).show(unavailable=reasons, labels=labels)
+
+    def _possible(self, action: str) -> bool:
+        """Whether the action can be done for the chosen run; if not, the reason is told."""
+        reason = self.query_one(KeyBar).unavailable.get(f"runs.{action}")
+        marked = bool(self.query_one(Table).marked) and action not in ("rename", "compare", "undo")
+        if reason is None or marked:
+            return True
+        self._studio.notice(f"{action}: {reason}", "warning")
+        return False
+
+    # What the keys do.
+
     def action_reload(self) -> None:
+        self._everything = True
         self._poller.now()
 
     def on_table_opened(self, event: Table.Opened) -> None:
-        from finetui.screens.run import RunScreen
+        if event.key in self._runs:
+            self._studio.open_runs([Path(self._runs[event.key].path)])
 
-        self.app.push_screen(RunScreen(self._paths[event.key]))
+    def on_table_chosen(self) -> None:
+        self._show_chosen()
 
-    def _show(self, runs: list[RunSummary]) -> None:
-        self._paths = {run.id: RunPaths(Path(run.path)) for run in runs}
-        live = sum(run.state in states.LIVE for run in runs)
-        summary = f"{len(runs):,} {'run' if len(runs) == 1 else 'runs'}, {live:,} under way"
-        self.query_one("#title", Lines).show((_title(self._root, summary),))
-        self.query_one(Table).show([_record(run, self._clock()) for run in runs])
-        self.set_class(not runs, "-empty")
-        if not runs:
-            self.query_one("#empty", Lines).show(_invitation(self._root))
+    def on_table_heading_clicked(self, event: Table.HeadingClicked) -> None:
+        if event.title in SORTED_COLUMNS:
+            same = event.title == self._order.column
+            self._sort(Order(event.title, not self._order.reverse if same else False))
 
-    def _show_failure(self, error: Exception) -> None:
-        self.query_one("#title", Lines).show((_title(self._root, f"cannot be read: {error}", "bad"),))
+    def action_sort_right(self) -> None:
+        self._sort_by(1)
+
+    def action_sort_left(self) -> None:
+        self._sort_by(-1)
+
+    def action_reverse(self) -> None:
+        self._sort(Order(self._order.column, not self._order.reverse))
+
+    def action_mark(self) -> None:
+        table = self.query_one(Table)
+        if table.chosen is not None:
+            table.mark(table.marked ^ {table.chosen})
+            table.action_down()
+            self._show_keys()
+
+    def action_unmark(self) -> None:
+        self.query_one(Table).mark(())
+        self._show_keys()
+
+    def action_compare(self) -> None:
+        if self._possible("compare"):
+            self._studio.open_runs([Path(run.path) for run in self._targets_to_compare()])
+
+    async def action_filter(self) -> None:
+        from finetui.widgets.filter_bar import FilterBar
+
+        bars = self.query(FilterBar)
+        if bars:
+            bars.first().edit()
+        else:
+            await self.mount(FilterBar(), after="#title")
+
+    def action_elsewhere(self) -> None:
+        """The archive, the trash, and the list again."""
+        self._place = PLACES[(PLACES.index(self._place) + 1) % len(PLACES)]
+        self._listed, self._runs, self._records, self._minute = Listed(()), {}, {}, 0
+        self.query_one(Table).mark(())
+        self._show_runs()
+        self._poller.now()
+
+    def action_rename(self) -> None:
+        run = self._chosen_run()
+        self._ask("rename", [Path(run.path)] if run else [])
+
+    def action_tag(self) -> None:
+        self._ask("tag", self._targets())
+
+    def action_note(self) -> None:
+        self._ask("note", self._targets())
+
+    def action_archive(self) -> None:
+        """In the archive and in the trash, the way back."""
+        if self._possible("archive"):
+            from finetui import run_changes
+
+            self._change(
+                partial(run_changes.restore if self._place else run_changes.archive, self._targets())
+            )
+
+    def action_delete(self) -> None:
+        if self._possible("delete"):
+            from finetui.run_changes import delete
+            from finetui.screens.confirm import Confirm
+
+            paths = self._targets()
+            change = partial(delete, paths)
+            question = f"Delete {_names(paths)}? It goes to {TRASH} in the folder of runs; u brings it back."
+            self.app.push_screen(Confirm(question), lambda yes: self._change(change) if yes else None)
+
+    def action_undo(self) -> None:
+        if self._possible("undo"):
+            change = self._done[-1]
+            self.run_worker(partial(self._undo, change), thread=True, exit_on_error=False, group="change")
+
+    # The filter.
+
+    def on_filter_bar_changed(self, event: "FilterBar.Changed") -> None:
+        """A filter that cannot be understood leaves the list as it is."""
+        from finetui.widgets.filter_bar import FilterBar
+
+        bar = self.query_one(FilterBar)
+        try:
+            run_filter(event.text, self._clock())
+        except InputError as error:
+            bar.fault(_said(error))
+        else:
+            bar.fault("")
+            self._filter = event.text.strip()
+            self._show_runs()
+
+    def on_filter_bar_left(self, event: "FilterBar.Left") -> None:
+        """The line stays for as long as there is a filter."""
+        from finetui.widgets.filter_bar import FilterBar
+
+        self.query_one(Table).focus()
+        if not event.text.strip():
+            self.query(FilterBar).remove()
+
+    # Changes to runs: in a thread, each with its way back.
+
+    def _ask(self, name: str, paths: Sequence[Path]) -> None:
+        """Ask for the text of a label, and write it."""
+        from finetui.run_changes import QUESTIONS
+        from finetui.screens.ask import Ask
+
+        run = self._chosen_run()
+        if run is None or not self._possible(name):
+            return
+        question = QUESTIONS[name]
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._change(partial(question.change, paths, text))
+
+        words = question.words.format(_names(paths))
+        self.app.push_screen(Ask(words, question.text(run), question.check), answered)
+
+    def _change(self, change: Callable[[], "Change"]) -> None:
+        self.run_worker(partial(self._do, change), thread=True, exit_on_error=False, group="change")
+
+    def _do(self, change: Callable[[], "Change"]) -> None:
+        try:
+            done = change()
+        except (InputError, OSError) as error:
+            self.call_later(self._studio.notice, str(error), "error")
+        else:
+            self.call_later(self._changed, [*self._done, done], f"{done.said}   u undoes it")
+
+    def _undo(self, change: "Change") -> None:
+        try:
+            change.undo()
+        except (InputError, OSError) as error:
+            self.call_later(self._studio.notice, str(error), "error")
+        else:
+            kept = [one for one in self._done if one is not change]
+            self.call_later(self._changed, kept, f"undone: {change.said}")
+
+    def _changed(self, done: list["Change"], said: str) -> None:
+        self._done = done
+        self.query_one(Table).mark(())
+        self._studio.notice(said)
+        self._show_keys()
+        self.action_reload()
+
+    # Which runs.
+
+    def _chosen_run(self) -> RunSummary | None:
+        return self._runs.get(self.query_one(Table).chosen or "")
+
+    def _marked_runs(self) -> list[RunSummary]:
+        marked = self.query_one(Table).marked
+        return [run for run in self._listed.runs if run.id in marked]
+
+    def _targets(self) -> list[Path]:
+        """The marked runs or, where none is, the chosen one."""
+        chosen = self._chosen_run()
+        runs = self._marked_runs() or ([chosen] if chosen else [])
+        return [Path(run.path) for run in runs]
+
+    def _targets_to_compare(self) -> Sequence[RunSummary]:
+        """The marked runs, and the chosen one before them."""
+        chosen = self._chosen_run()
+        others = [run for run in self._marked_runs() if run is not chosen]
+        return [*([chosen] if chosen else []), *others]
+
+    def _sort_by(self, steps: int) -> None:
+        place = SORTED_COLUMNS.index(self._order.column) + steps
+        self._sort(Order(SORTED_COLUMNS[place % len(SORTED_COLUMNS)]))
+
+    def _sort(self, order: Order) -> None:
+        self._order = order
+        keep(ORDER, order)
+        self._show_runs()
+
+    @property
+    def _studio(self) -> "Studio":
+        return cast("Studio", self.app)
 
 
-def _title(root: Path, summary: str, style: str = "muted") -> Row:
-    return (" ftui ", "title"), (f" {summary}", style), (" in ", "muted"), (_short(root), "")
+def _names(paths: Sequence[Path]) -> str:
+    return paths[0].name if len(paths) == 1 else f"{len(paths)} runs"
 
 
-def _short(path: Path) -> str:
-    """`path` as seen from the home folder."""
-    try:
-        return str("~" / path.relative_to(Path.home()))
-    except (ValueError, RuntimeError):
-        return str(path)
-
-
-def _record(run: RunSummary, now: float) -> Record:
-    words, style = states.state_words(run.state)
-    total = f"/{wording.count(run.total_steps)}" if run.total_steps else ""
-    return Record(
-        run.id,
-        (
-            (words, style),
-            (run.name or run.id, ""),
-            (f"{wording.count(run.step)}{total}", ""),
-            (wording.loss(run.loss), ""),
-            (wording.loss(run.eval_loss), ""),
-            (wording.age(now - run.created), "muted"),
-            (run.reason, "muted"),
-        ),
-    )
-
-
-def _invitation(root: Path) -> tuple[Row, ...]:
-    return (
-        ((f" There are no runs in {_short(root)} yet. Start one from a shell:", ""),),
-        (),
-        (
-            ("   ftui demo           ", "strong"),
-            ("fine-tune the small sample model, no GPU needed", ""),
-        ),
-        (("   ftui train RECIPE   ", "strong"), ("fine-tune as a recipe file says", "")),
-        (),
-        ((" It appears here by itself.", "muted"),),
-    )
+def _said(error: InputError) -> str:
+    problem = error.problems[0]
+    return f"{problem.what}: {problem.hint}" if problem.hint else problem.what

@@ -1,51 +1,82 @@
 """The line at the foot of a screen that names its keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from rich.cells import cell_len
 from textual import events
 from textual.strip import Strip
 from textual.widget import Widget
 
-from finetui.actions import actions_of, key_name
+from finetui.actions import Action, actions_of, key_name
 from finetui.widgets import paint
+from finetui.widgets.plot import Row
+
+ALWAYS_SHOWN = frozenset({"studio.palette", "studio.help", "studio.quit"})
+"""Through these one finds all the others; they stay where there is room for few."""
+NOT_NOW = "not possible now"
 
 
 class KeyBar(Widget):
     """Keys and labels of the actions of `scopes`; a click on one presses its key."""
 
-    COMPONENT_CLASSES = paint.COMPONENT_CLASSES
-
     def __init__(self, scopes: Sequence[str]) -> None:
         super().__init__()
-        self._actions = [action for action in actions_of(*scopes) if action.in_bar]
-        self._unavailable: frozenset[str] = frozenset()
+        self._scopes = tuple(scopes)
+        self._reasons: dict[str, str] = {}
         self._labels: dict[str, str] = {}
 
-    def show(self, *, unavailable: frozenset[str], labels: dict[str, str]) -> None:
-        """Dim the actions whose ids are `unavailable`; `labels` replaces labels by id."""
-        if (unavailable, labels) != (self._unavailable, self._labels):
-            self._unavailable, self._labels = unavailable, labels
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """The reason for each action, by id, that cannot be done now."""
+        return self._reasons
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that stand in for those of the registry, by id."""
+        return self._labels
+
+    def show(self, *, unavailable: Mapping[str, str] | Set[str], labels: dict[str, str]) -> None:
+        """Put the actions whose ids are `unavailable` in brackets; `labels` replaces labels by id.
+
+        A mapping gives the reason for each, which the palette and the help page tell.
+        """
+        reasons = (
+            dict(unavailable) if isinstance(unavailable, Mapping) else dict.fromkeys(unavailable, NOT_NOW)
+        )
+        if (reasons, labels) != (self._reasons, self._labels):
+            self._reasons, self._labels = reasons, labels
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        spans = [
-            span
-            for action_id, key, label in self._entries()
-            for span in (
-                (f" {key}", "muted" if action_id in self._unavailable else "strong"),
-                (f" {label} ", "muted" if action_id in self._unavailable else ""),
-            )
-        ]
+        spans = [span for action in self._shown() for span in self._words(action)]
         return paint.strip(self, tuple(spans) if y == 0 else (), self.size.width)
 
     async def on_click(self, event: events.Click) -> None:
         end = 0
-        for action, (_, key, label) in zip(self._actions, self._entries(), strict=True):
-            end += cell_len(f" {key} {label} ")
+        for action in self._shown():
+            end += _cells(self._words(action))
             if event.x < end:
                 self.app.simulate_key(action.keys[0])
                 return
 
-    def _entries(self) -> list[tuple[str, str, str]]:
-        return [(a.id, key_name(a.keys[0]), self._labels.get(a.id, a.label)) for a in self._actions]
+    def _shown(self) -> list[Action]:
+        """The actions that there is room for, the first ones first."""
+        actions = [a for a in actions_of(*self._scopes, keys=getattr(self.app, "keymap", None)) if a.in_bar]
+        left = self.size.width - sum(_cells(self._words(a)) for a in actions if a.id in ALWAYS_SHOWN)
+        shown = []
+        for action in actions:
+            if action.id not in ALWAYS_SHOWN:
+                left -= _cells(self._words(action))
+            if left >= 0 or action.id in ALWAYS_SHOWN:
+                shown.append(action)
+        return shown
+
+    def _words(self, action: Action) -> Row:
+        key, label = key_name(action.keys[0]), self._labels.get(action.id, action.label)
+        if action.id in self._reasons:
+            return ((f" {key} ({label}) ", "muted"),)
+        return (f" {key}", "strong"), (f" {label} ", "")
+
+
+def _cells(row: Row) -> int:
+    return sum(cell_len(text) for text, _ in row)

@@ -15,8 +15,6 @@ from finetui.widgets.plot import Row
 class Lines(Widget):
     """Lines of text, each cut at the edge. With `tail` they are wrapped, and the last ones are shown."""
 
-    COMPONENT_CLASSES = paint.COMPONENT_CLASSES
-
     def __init__(self, rows: Sequence[Row] = (), *, id: str | None = None, tail: bool = False) -> None:
         super().__init__(id=id)
         self._rows = tuple(rows)

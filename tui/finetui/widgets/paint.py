@@ -1,6 +1,7 @@
 """Rows of (text, style name) → what Textual draws. All text of the interface passes through here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from rich.segment import Segment
 from rich.style import Style
@@ -11,35 +12,37 @@ from textual.widget import Widget
 from finetui.text import safe
 from finetui.widgets.plot import Row
 
-STYLES = (
-    *("muted", "axis", "strong", "title", "cursor"),
-    *("accent", "good", "warning", "bad"),
-    *("raw", "train", "validation"),
-)
-COMPONENT_CLASSES = {f"paint--{name}" for name in STYLES}
-"""For a widget's own COMPONENT_CLASSES; their colours are in styles.tcss."""
+_BOLD = frozenset({"strong", "title", "bad"})
 
 
 def strip(widget: Widget, row: Row, width: int, *, chosen: bool = False) -> Strip:
-    """Draw `row` in `width` cells: made safe, cut or filled up. "" is the style of the widget itself.
+    """Draw `row` in `width` cells: made safe, cut or filled up.
 
-    A `chosen` row is drawn in one style, since colours cannot be relied on inside a reversed line.
+    A style is the name of a colour of the theme (`finetui_core.themes.COLOURS`), "strong", "title", or "" for the
+    style of the widget itself. A `chosen` row is drawn in one style, since colours cannot be relied on inside a
+    reversed line.
     """
     ground = widget.rich_style
     if chosen:
-        ground += widget.get_component_rich_style("paint--cursor", partial=True)
+        ground += Style(reverse=True)
+    variables = widget.app.theme_variables
     segments = [
-        Segment(safe(text), _style(widget, style, ground) if style and not chosen else ground)
+        Segment(safe(text), ground + _style(style, variables) if style and not chosen else ground)
         for text, style in row
     ]
     return Strip(segments).adjust_cell_length(width, ground)
 
 
-def _style(widget: Widget, name: str, ground: Style) -> Style:
-    """The named style on `ground`; the colour of the whole style has its transparency mixed in."""
-    whole = widget.get_component_rich_style(f"paint--{name}")
-    own = widget.get_component_rich_style(f"paint--{name}", partial=True)
-    return ground + own + Style(color=whole.color)
+def _style(name: str, variables: Mapping[str, str]) -> Style:
+    """Straight from the theme: component classes would cost each widget a virtual node for each style."""
+    if name == "title":
+        return _made(variables.get("colour-background"), variables.get("colour-accent"), bold=True)
+    return _made(variables.get(f"colour-{name}"), None, bold=name in _BOLD)
+
+
+@lru_cache(maxsize=256)
+def _made(colour: str | None, background: str | None, *, bold: bool) -> Style:
+    return Style(color=colour, bgcolor=background, bold=bold or None)
 
 
 def refresh_changed(widget: Widget, old: Sequence[Row], new: Sequence[Row]) -> None:

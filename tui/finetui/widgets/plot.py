@@ -1,122 +1,133 @@
 """Line charts as rows of braille and text: a pure function from series to rows.
 
-Each braille character holds 2x4 dots. Points are gathered into one column of dots at a time and each column
-draws all of its range, so that a single extreme among a million points is still seen.
+Points are gathered into one column of dots at a time and each column draws all of its range, so that a single
+extreme among a million points is still seen.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rich.cells import cell_len
 
 from finetui.text import pad, safe
+from finetui.widgets.canvas import Canvas
+from finetui.widgets.canvas import Row as Row
+from finetui.widgets.canvas import Span as Span
+from finetui.widgets.scales import (
+    LARGEST,
+    Scale,
+    Unit,
+    in_unit,
+    log_ticks,
+    number,
+    rounded_range,
+    ticks,
+    time_ticks,
+    usual_range,
+)
 
-Span = tuple[str, str]
-"""A piece of text and the name of its style."""
-Row = tuple[Span, ...]
 Point = tuple[float, float | None]
 
-LARGEST, SMALLEST = 1e300, 1e-300
-"""Beyond these a difference or a quotient may overflow: a larger value is a gap, a smaller range is flat."""
-
 MARKER = "◆"
-CHECKPOINT = "▲"
 _GLYPHS = {"line": "━", "dots": "⠢", "markers": MARKER}
-_DOT_BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+_ABOVE, _BELOW = "↑", "↓"
+_MARK_EVERY = 14  # columns between the marks on a line
+_LEAST_LEGEND_HEIGHTS = ((16, 3), (9, 2), (0, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
     """Points in order of x. A y of None, or one that is not finite, is a gap in the line.
 
-    `kind` tells series apart without colour: a joined line, single dots, or marks on a line. `label` is
-    for the legend. Later series are drawn over earlier ones.
+    `kind` tells series apart without colour: a joined line, single dots, or marks on a line. With `mark`, a
+    line bears this glyph here and there, and markers have its shape. `label` is for the legend. Later series
+    are drawn over earlier ones.
     """
 
     label: str
     style: str
     kind: Literal["line", "dots", "markers"]
     points: tuple[Point, ...]
+    mark: str = ""
+
+    @property
+    def glyph(self) -> str:
+        return self.mark or _GLYPHS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
-    """Data range → dots: `low` is dot 0, `high` is the last of `dots`. A range without extent is half-way."""
+class Mark:
+    """Something that happened at `x`: a glyph on the x axis, and its meaning in the legend.
 
-    low: float
-    high: float
-    dots: int
+    Of several at one place the one with the greatest `weight` is shown.
+    """
 
-    def dot(self, value: float) -> int:
-        start, per_unit = self.line()
-        return int(start + (value - self.low) * per_unit)
-
-    def line(self) -> tuple[float, float]:
-        """(a, b) such that a value's dot is int(a + (value - low) * b)."""
-        extent = self.high - self.low
-        return (0.5, (self.dots - 1) / extent) if extent > SMALLEST else (self.dots // 2 + 0.5, 0.0)
+    x: float
+    glyph: str
+    words: str
+    style: str = "axis"
+    weight: int = 0
 
 
-class _Canvas:
-    """A grid of characters that is drawn on dot by dot."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a chart is seen.
 
-    def __init__(self, width: int, height: int) -> None:
-        self.width, self.height = width, height
-        self.bits = [[0] * width for _ in range(height)]
-        self.glyphs = [[""] * width for _ in range(height)]
-        self.styles = [[""] * width for _ in range(height)]
+    `window`: the x from and to; all of it if None. `log`: a logarithmic y axis, without what is not above 0.
+    `full`: show lone extremes in their place; else they are cut off and named. `steady`: ranges end at round
+    numbers, so that little changes while points come in. `y_range`: fixed. `at`: the x of the crosshair.
+    """
 
-    def dot(self, x: int, y: int, style: str) -> None:
-        """Set the dot `x` from the left and `y` from the top."""
-        column, row = x // 2, y // 4
-        self.bits[row][column] |= _DOT_BITS[y % 4][x % 2]
-        self.styles[row][column] = style
-
-    def mark(self, x: int, y: int, glyph: str, style: str) -> None:
-        self.glyphs[y // 4][x // 2] = glyph
-        self.styles[y // 4][x // 2] = style
-
-    def row(self, index: int) -> Row:
-        spans: list[Span] = []
-        for bits, glyph, style in zip(self.bits[index], self.glyphs[index], self.styles[index], strict=True):
-            text = glyph or (chr(0x2800 + bits) if bits else " ")
-            if spans and spans[-1][1] == style:
-                spans[-1] = (spans[-1][0] + text, style)
-            else:
-                spans.append((text, style))
-        return tuple(spans)
+    title: str = ""
+    chosen: bool = False
+    unit: Unit = "step"
+    y_unit: Unit = "number"
+    window: tuple[float, float] | None = None
+    log: bool = False
+    full: bool = False
+    steady: bool = False
+    y_range: tuple[float, float] | None = None
+    at: float | None = None
 
 
 def plot(
-    series: Sequence[Series], width: int, height: int, *, checkpoints: Sequence[float] = ()
+    series: Sequence[Series], width: int, height: int, *, look: Look | None = None, marks: Sequence[Mark] = ()
 ) -> tuple[Row, ...]:
     """Draw `series` in `height` rows of `width` cells: legend, curves with y labels, x axis with labels.
 
-    x counts steps. The y axis spans exactly the finite values, the x axis exactly their x. `checkpoints` are
-    steps, marked on the x axis. A size too small for axes leaves the legend alone; rows are never wider than
-    `width`.
+    Without a window the x axis spans exactly the finite values. A size too small for axes leaves the legend
+    alone; rows are never wider than `width`.
     """
+    look = look or Look()
     if width <= 0 or height <= 0:
         return ()
-    legend = _legend(series, bool(checkpoints), width)
-    shown = [point for one in series for point in _finite(one.points)]
-    if not shown or height < 4 or width < 16:
-        notice: Row = legend if shown else ((safe("no values yet", width), "muted"),)
-        return _filled((notice,), height)
-    rows = height - 3
-    y_low, y_high = min(y for _, y in shown), max(y for _, y in shown)
-    labels = _y_labels(_Scale(y_low, y_high, rows))
-    margin = max(len(label) for label in labels.values())
-    columns = width - margin - 1
-    if columns < 4:
-        return _filled((legend,), height)
-    canvas = _Canvas(columns, rows)
-    x = _Scale(min(x for x, _ in shown), max(x for x, _ in shown), columns * 2)
-    y = _Scale(y_low, y_high, rows * 4)
-    for one in series:
-        _draw(canvas, one, x, y)
+    shown = [point for one in series for point in _finite(one.points, look)]
+    if not shown:
+        return _filled(
+            (*_legend(series, (), look, width, 1), ((safe(" no values yet", width), "muted"),)), height
+        )
+    y_low, y_high = look.y_range or _y_range([y for _, y in shown], look)
+    cut_off = _cut_off(shown, y_low, y_high, look)
+    window = look.window or (min(x for x, _ in shown), max(x for x, _ in shown))
+    marks = [mark for mark in marks if window[0] <= mark.x <= window[1]]
+    most_lines = next(lines for least, lines in _LEAST_LEGEND_HEIGHTS if height >= least)
+    legend = _legend(series, [*cut_off, *marks], look, width, most_lines)
+    rows = height - 2 - len(legend)
+    labels = _y_labels(Scale(y_low, y_high, max(1, rows), look.log), look) if rows > 0 else {}
+    margin = max((cell_len(label) for label in labels.values()), default=0)
+    columns = width - margin - 2
+    if rows < 1 or columns < 8:
+        return _filled(legend[:height], height)
+    canvas = Canvas(columns, rows)
+    x, y = Scale(*window, columns * 2), Scale(y_low, y_high, rows * 4, look.log)
+    if look.at is not None and window[0] <= look.at <= window[1]:
+        canvas.upright(x.dot(look.at), "accent")
+    for place, one in enumerate(series):
+        _draw(canvas, one, x, y, place)
+    for mark in cut_off:
+        canvas.mark(x.dot(mark.x), 0 if mark.glyph == _ABOVE else rows * 4 - 1, mark.glyph, mark.style)
     body = [
         (
             (pad(labels.get(index, ""), margin, right=True), "muted"),
@@ -125,18 +136,49 @@ def plot(
         )
         for index in range(rows)
     ]
-    return (legend, *body, *_x_axis(x, margin, columns, checkpoints))
+    return (*legend, *body, *_x_axis(x, margin, columns, marks, look))
 
 
 def _filled(rows: tuple[Row, ...], height: int) -> tuple[Row, ...]:
-    return rows + ((),) * (height - len(rows))
+    return (rows + ((),) * (height - len(rows)))[:height]
 
 
-def _finite(points: Iterable[Point]) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in points if y is not None and -LARGEST < y < LARGEST and -LARGEST < x < LARGEST]
+def _finite(points: Sequence[Point], look: Look) -> list[tuple[float, float]]:
+    """The points that can be drawn."""
+    least = 0.0 if look.log else -LARGEST
+    first, last = look.window or (-LARGEST, LARGEST)
+    return [(x, y) for x, y in points if y is not None and least < y < LARGEST and first <= x <= last]
 
 
-def _draw(canvas: _Canvas, one: Series, x: _Scale, y: _Scale) -> None:
+def _y_range(values: Sequence[float], look: Look) -> tuple[float, float]:
+    if look.log:
+        powers = [math.log10(value) for value in values]
+        low, high = (min(powers), max(powers)) if look.full else usual_range(powers)
+        return 10.0**low, 10.0**high
+    low, high = (min(values), max(values)) if look.full else usual_range(values)
+    return rounded_range(low, high) if look.steady else (low, high)
+
+
+def _cut_off(points: Sequence[tuple[float, float]], low: float, high: float, look: Look) -> list[Mark]:
+    """Marks for the greatest value above the range, and the least one below it."""
+    highest, lowest = max(points, key=lambda point: point[1]), min(points, key=lambda point: point[1])
+    nearly = 1e-9 * max(abs(low), abs(high))
+    found = [(_ABOVE, highest)] if highest[1] > high + nearly else []
+    found += [(_BELOW, lowest)] if lowest[1] < low - nearly else []
+    return [Mark(x, glyph, f"{_value(y, look)} at {_at(x, look)}", "warning") for glyph, (x, y) in found]
+
+
+def _value(y: float, look: Look) -> str:
+    if look.y_unit == "share":
+        return in_unit(y, look.y_unit)
+    return f"{y:,.0f}" if 1000 <= abs(y) < 1e6 else f"{y:.4g}"
+
+
+def _at(x: float, look: Look) -> str:
+    return f"step {x:,.0f}" if look.unit == "step" else f"{look.unit} {in_unit(x, look.unit, 0.01)}"
+
+
+def _draw(canvas: Canvas, one: Series, x: Scale, y: Scale, place: int) -> None:
     columns = _columns(one.points, x, y)
     bottom = y.dots - 1
     before: tuple[int, int] | None = None
@@ -150,30 +192,39 @@ def _draw(canvas: _Canvas, one: Series, x: _Scale, y: _Scale) -> None:
             canvas.dot(at, bottom - high, one.style)
             continue
         if before is not None:
-            _join(before, (at, first), lambda dx, dy: canvas.dot(dx, bottom - dy, one.style))
+            canvas.line(before, (at, bottom - first), one.style)
         for dot in range(low, high + 1):
             canvas.dot(at, bottom - dot, one.style)
-        before = (at, last)
-    if one.kind == "markers":
-        for column in columns:
-            if column is not None:
-                canvas.mark(column[0], bottom - column[4], MARKER, one.style)
+        before = (at, bottom - last)
+    bears_mark = one.kind == "markers" or bool(one.mark)
+    for column in columns if bears_mark else ():
+        if column is not None and (one.kind == "markers" or _is_mark_column(column[0], place)):
+            canvas.mark(column[0], bottom - column[4], one.glyph, one.style)
 
 
-def _columns(points: Sequence[Point], x: _Scale, y: _Scale) -> list[tuple[int, int, int, int, int] | None]:
-    """Gather points by column of dots: (column, first, lowest, highest, last) in dots; None is a gap."""
+def _is_mark_column(dot: int, place: int) -> bool:
+    return dot % 2 == 0 and (dot // 2 - 3 * place) % _MARK_EVERY == 2
+
+
+def _columns(points: Sequence[Point], x: Scale, y: Scale) -> list[tuple[int, int, int, int, int] | None]:
+    """Gather points by column of dots: (column, first, lowest, highest, last) in dots; None is a gap.
+
+    Values beyond the scale are drawn at its edge.
+    """
     gathered: list[tuple[int, int, int, int, int] | None] = []
-    x_start, x_factor = x.line()
-    y_start, y_factor = y.line()
+    x_start, x_low, x_factor = x.line()
+    y_start, y_low, y_factor = y.line()
+    least = 0.0 if y.log else -LARGEST
     column, first, low, high, last = -1, 0, 0, 0, 0
     for point_x, point_y in points:
-        if point_y is None or not (-LARGEST < point_y < LARGEST and -LARGEST < point_x < LARGEST):
+        if point_y is None or not least < point_y < LARGEST or not x.low <= point_x <= x.high:
             if column >= 0:
                 gathered += [(column, first, low, high, last), None]
                 column = -1
             continue
-        at = int(x_start + (point_x - x.low) * x_factor)
-        last_before, last = last, int(y_start + (point_y - y.low) * y_factor)
+        at = int(x_start + (point_x - x_low) * x_factor)
+        value = math.log10(point_y) if y.log else point_y
+        last_before, last = last, int(y_start + max(-0.5, min((value - y_low) * y_factor, y.dots - 1)))
         if at != column:
             if column >= 0:
                 gathered.append((column, first, low, high, last_before))
@@ -187,81 +238,71 @@ def _columns(points: Sequence[Point], x: _Scale, y: _Scale) -> list[tuple[int, i
     return gathered
 
 
-def _join(start: tuple[int, int], end: tuple[int, int], dot: Callable[[int, int], None]) -> None:
-    """Set the dots of a straight line."""
-    (x0, y0), (x1, y1) = start, end
-    steps = max(abs(x1 - x0), abs(y1 - y0))
-    for index in range(steps + 1):
-        share = index / steps if steps else 0.0
-        dot(round(x0 + (x1 - x0) * share), round(y0 + (y1 - y0) * share))
-
-
-def ticks(low: float, high: float, wanted: int) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) from `low` to `high`, at most `wanted`."""
-    if wanted < 1 or not (-LARGEST < low <= high < LARGEST):
-        return []
-    if high - low < SMALLEST:
-        return [float(low)]
-    exponent = math.floor(math.log10((high - low) / wanted))
-    for power in range(exponent, exponent + 3):
-        for factor in (1.0, 2.0, 5.0):
-            step = factor * 10.0**power
-            if step < SMALLEST or max(abs(low), abs(high)) / step > 2**52:
-                continue
-            first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-            if last - first + 1 <= wanted:
-                return [number * step for number in range(first, last + 1)]
-    return []
-
-
-def _y_labels(scale: _Scale) -> dict[int, str]:
+def _y_labels(scale: Scale, look: Look) -> dict[int, str]:
     """Row from the top → label, for round values; where none fits, for the top and the bottom row."""
     rows = scale.dots
-    values = ticks(scale.low, scale.high, max(2, rows // 2))
+    find = log_ticks if look.log else ticks
+    values = find(scale.low, scale.high, max(2, rows // 2))
     if len(values) < 2:
         values = [scale.low, scale.high]
-    step = abs(values[1] - values[0])
-    return {rows - 1 - scale.dot(value): number(value, step) for value in values}
+    step = min(abs(values[1] - values[0]), abs(values[-1] - values[-2]))
+    if look.y_unit == "share":
+        return {rows - 1 - scale.dot(value): in_unit(value, "share") for value in values}
+    return {
+        rows - 1 - scale.dot(value): f"{value:.3g}" if look.log else number(value, step) for value in values
+    }
 
 
-def _x_axis(x: _Scale, margin: int, columns: int, checkpoints: Sequence[float]) -> tuple[Row, Row]:
-    values = [value for value in ticks(x.low, x.high, max(2, columns // 12)) if value.is_integer()] or [x.low]
+def _x_axis(x: Scale, margin: int, columns: int, marks: Sequence[Mark], look: Look) -> tuple[Row, Row]:
+    wanted = max(2, columns // 12)
+    values = time_ticks(x.low, x.high, wanted) if look.unit == "time" else ticks(x.low, x.high, wanted)
+    if look.unit == "step":
+        values = [value for value in values if value.is_integer()]
+    values = values or [x.low]
     step = abs(values[1] - values[0]) if len(values) > 1 else 0.0
     line, labels = ["─"] * columns, [" "] * (margin + 1 + columns)
     free_from = 0
     for value in values:
         at = x.dot(value) // 2
         line[at] = "┬"
-        label = number(value, step)
+        label = in_unit(value, look.unit, step)
         start = min(max(0, margin + 1 + at - len(label) // 2), len(labels) - len(label))
         if start >= free_from:
             labels[start : start + len(label)] = label
             free_from = start + len(label) + 1
-    for step_number in checkpoints:
-        if x.low <= step_number <= x.high:
-            line[x.dot(step_number) // 2] = CHECKPOINT
-    axis = ((" " * margin, "muted"), ("└", "axis"), ("".join(line), "axis"))
-    return axis, (("".join(labels), "muted"),)
+    spans: list[Span] = [(glyph, "axis") for glyph in line]
+    for mark in sorted(marks, key=lambda mark: mark.weight):
+        spans[x.dot(mark.x) // 2] = (mark.glyph, mark.style)
+    return ((" " * margin, "muted"), ("└", "axis"), *_merged(spans)), (("".join(labels), "muted"),)
 
 
-def _legend(series: Sequence[Series], checkpoints: bool, width: int) -> Row:
-    entries = [(f"{_GLYPHS[one.kind]} {safe(one.label)}", one.style) for one in series]
-    if checkpoints:
-        entries.append((f"{CHECKPOINT} checkpoint", "axis"))
-    spans: list[Span] = []
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    """Neighbours of one style joined."""
+    merged: list[Span] = []
+    for text, style in spans:
+        if merged and merged[-1][1] == style:
+            merged[-1] = (merged[-1][0] + text, style)
+        else:
+            merged.append((text, style))
+    return merged
+
+
+def _legend(
+    series: Sequence[Series], marks: Sequence[Mark], look: Look, width: int, most_lines: int
+) -> tuple[Row, ...]:
+    """Title, series and marks, in at most so many lines of `width` cells; the last one is cut."""
+    words = {(mark.glyph, mark.words): mark.style for mark in marks}
+    entries = [(f" {look.title} ", "title" if look.chosen else "strong")] if look.title else []
+    entries += [(f"{one.glyph} {safe(one.label)}", one.style) for one in series]
+    entries += [(f"{glyph} {safe(said)}", style) for (glyph, said), style in words.items()]
+    lines: list[list[Span]] = [[]]
     left = width
     for text, style in entries:
-        shown = safe(f"   {text}" if spans else text, left)
+        gap = "  " if lines[-1] else ""
+        if lines[-1] and cell_len(gap + text) > left and len(lines) < most_lines:
+            lines.append([])
+            gap, left = " ", width
+        shown = safe(gap + text, left)
         left -= cell_len(shown)
-        spans.append((shown, style))
-    return tuple(spans)
-
-
-def number(value: float, step: float) -> str:
-    """Write `value` with as many digits as tell it from a neighbour `step` away."""
-    size = max(abs(value), abs(step))
-    if size and not 1e-4 <= size < 1e6:
-        return f"{value:.3g}"
-    if not step:
-        return f"{value:.4g}"
-    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+        lines[-1].append((shown, style))
+    return tuple(tuple(line) for line in lines)

@@ -1,6 +1,6 @@
 """A table of any length: only the lines on the screen are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from textual import events
@@ -15,15 +15,22 @@ from finetui.text import pad
 from finetui.widgets import paint
 from finetui.widgets.plot import Row, Span
 
+MARK = "*"
+GAP = "  "
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """At least `width` cells, and up to `most` where there is room; without a cell it is not shown."""
+    """At least `width` cells, and up to `most` where there is room; without a cell it is not shown.
+
+    In a table of fewer than `above` cells it is left out.
+    """
 
     title: str
     width: int
     most: int = 0
     right: bool = False
+    above: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,6 @@ class Table(ScrollView, can_focus=True):
     """Records under a fixed heading, with a cursor that stays on its record when records come and go."""
 
     BINDINGS = bindings("table")
-    COMPONENT_CLASSES = paint.COMPONENT_CLASSES
-
     cursor: reactive[int] = reactive(0, repaint=False)
 
     class Opened(Message):
@@ -49,25 +54,65 @@ class Table(ScrollView, can_focus=True):
             super().__init__()
             self.key = key
 
+    class Chosen(Message):
+        """The cursor is on another record, or on none: `key` is then None."""
+
+        def __init__(self, key: str | None) -> None:
+            super().__init__()
+            self.key = key
+
+    class HeadingClicked(Message):
+        """The heading of the column `title` was clicked."""
+
+        def __init__(self, title: str) -> None:
+            super().__init__()
+            self.title = title
+
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._columns = tuple(columns)
         self._records: tuple[Record, ...] = ()
+        self._marked: frozenset[str] = frozenset()
+        self._sorted: tuple[str, bool] | None = None
+        self._told: str | None = None
+
+    @property
+    def chosen(self) -> str | None:
+        """The key of the record under the cursor; None where there is none."""
+        return self._records[self.cursor].key if self._records else None
+
+    @property
+    def marked(self) -> frozenset[str]:
+        """The keys of the marked records."""
+        return self._marked
+
+    def mark(self, keys: Iterable[str]) -> None:
+        """Mark the records with these keys, and no others."""
+        self._marked = frozenset(keys)
+        self.refresh()
+
+    def sorted_by(self, title: str, *, reverse: bool) -> None:
+        """Show with the heading which column the records are sorted by."""
+        if self._sorted != (title, reverse):
+            self._sorted = (title, reverse)
+            self.refresh(Region(0, 0, self.size.width, 1))
 
     def show(self, records: Sequence[Record]) -> None:
         """Replace the records."""
-        before, at = self._records, self.cursor
-        chosen = before[at].key if at < len(before) else None
+        before, before_chosen = self._records, self.chosen
         self._records = tuple(records)
-        self.virtual_size = Size(self.size.width, len(records) + 1)
+        self.virtual_size = Size(0, len(records) + 1)
         places = {record.key: place for place, record in enumerate(self._records)}
-        self.cursor = places.get(chosen, self.cursor) if chosen else self.cursor
+        self.cursor = self.validate_cursor(places.get(before_chosen or "", self.cursor))
         top, height = self.scroll_offset.y, self.size.height
         paint.refresh_changed(
             self,
             [(), *(record.cells for record in before[top : top + height])],
             [(), *(record.cells for record in self._records[top : top + height])],
         )
+        if self.chosen != before_chosen:
+            self.refresh()
+        self._tell()
 
     def validate_cursor(self, cursor: int) -> int:
         return max(0, min(cursor, len(self._records) - 1))
@@ -76,26 +121,34 @@ class Table(ScrollView, can_focus=True):
         self.scroll_to_region(Region(0, new, 1, 2), animate=False, force=True, immediate=True, x_axis=False)
         for row in (old, new):
             self.refresh(Region(0, row + 1 - self.scroll_offset.y, self.size.width, 1))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.chosen != self._told:
+            self._told = self.chosen
+            self.post_message(self.Chosen(self.chosen))
 
     def render_line(self, y: int) -> Strip:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if y == 0:
-            return paint.strip(
-                self, self._line(tuple((c.title, "muted") for c in self._columns), width), width
-            )
+            return paint.strip(self, self._line(self._headings(), width), width)
         place = self.scroll_offset.y + y - 1
         if place >= len(self._records):
             return paint.strip(self, (), width)
-        line = self._line(self._records[place].cells, width)
+        record = self._records[place]
+        line = self._line(record.cells, width, marked=record.key in self._marked)
         return paint.strip(self, line, width, chosen=place == self.cursor)
 
     def on_resize(self, event: events.Resize) -> None:
-        self.virtual_size = Size(event.size.width, len(self._records) + 1)
+        self.virtual_size = Size(0, len(self._records) + 1)
         self.watch_cursor(self.cursor, self.cursor)
 
     def on_click(self, event: events.Click) -> None:
         place = self.scroll_offset.y + event.y - 1
-        if event.y == 0 or place >= len(self._records):
+        if event.y == 0:
+            self._click_heading(event.x)
+            return
+        if place >= len(self._records):
             return
         if place == self.cursor:
             self.action_open()
@@ -123,21 +176,41 @@ class Table(ScrollView, can_focus=True):
     def action_last(self) -> None:
         self.cursor = len(self._records) - 1
 
-    def _line(self, cells: Sequence[Span], width: int) -> Row:
-        spans: list[Span] = [(" ", "")]
+    def _headings(self) -> tuple[Span, ...]:
+        title, reverse = self._sorted or ("", False)
+        arrow = "▼" if reverse else "▲"
+        return tuple(
+            (f"{c.title} {arrow}", "strong") if c.title == title else (c.title, "muted")
+            for c in self._columns
+        )
+
+    def _click_heading(self, x: int) -> None:
+        end = 1
+        for column, width in zip(
+            self._columns, _widths(self._columns, self.scrollable_content_region.width - 1), strict=True
+        ):
+            end += width + len(GAP) if width else 0
+            if x < end:
+                self.post_message(self.HeadingClicked(column.title))
+                return
+
+    def _line(self, cells: Sequence[Span], width: int, *, marked: bool = False) -> Row:
+        spans: list[Span] = [(MARK, "strong") if marked else (" ", "")]
         widths = _widths(self._columns, width - 1)
         for column, (text, style), cell_width in zip(self._columns, cells, widths, strict=True):
             if cell_width:
-                spans += [(pad(text, cell_width, right=column.right), style), ("  ", "")]
+                spans += [(pad(text, cell_width, right=column.right), style), (GAP, "")]
         return tuple(spans)
 
 
 def _widths(columns: Sequence[Column], width: int) -> list[int]:
     """Give what is left of `width` to the columns that can use it, the first ones first."""
-    widths = [column.width for column in columns]
-    left = width - sum(cells + 2 for cells in widths)
+    shown = [width >= column.above for column in columns]
+    widths = [column.width if here else 0 for column, here in zip(columns, shown, strict=True)]
+    left = width - sum(cells + len(GAP) for cells in widths if cells) + len(GAP)
     for place, column in enumerate(columns):
-        more = max(0, min(left, column.most - column.width))
+        gap = 0 if widths[place] else len(GAP)
+        more = max(0, min(left - gap, column.most - widths[place])) if shown[place] else 0
         widths[place] += more
-        left -= more
+        left -= more + gap if more else 0
     return widths

@@ -1,0 +1,299 @@
+"""A line about each of many runs, kept up to date at the cost of what changes."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from finetui_core.runs.foreign_kinds import kind_of
+from finetui_core.runs.labels import read_labels
+from finetui_core.runs.liveness import Here, judge
+from finetui_core.runs.paths import SCHEMA, RunPaths, run_ids
+from finetui_core.runs.reader import best_evaluation, last_words
+from finetui_core.runs.records import Attempt, Heartbeat, Identity, Record, read_small
+from finetui_core.runs.tail import Tail
+
+PAGE = 32
+"""Runs read before they are first shown: about a screen of them. Each further page is twice as long as all before."""
+LOOK_AGAIN_AFTER = 5.0
+"""Seconds after which runs that have ended are looked at again."""
+_LAST_METRICS = 16_384  # bytes, about a hundred steps
+_WHOLE_FILES = 1 << 20  # bytes up to which another trainer's files are read whole
+_MOST_LOSSES = 64
+UNREADABLE = "unreadable"
+"""The state of a folder that should hold a run and cannot be read."""
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """A line about one run. Times are unix seconds of its host, `updated` the newest that it recorded.
+
+    `name` is the one to show and `label` the one that people gave it; `recent_losses` are those of the last
+    steps (None where not finite). `kind` is "ftui" or that of another trainer's files.
+    """
+
+    id: str
+    name: str
+    path: str
+    model: str
+    method: str
+    created: float
+    state: str
+    reason: str
+    step: int
+    total_steps: int | None
+    loss: float | None
+    eval_loss: float | None
+    best_eval_loss: float | None
+    updated: float
+    best_step: int | None = None
+    kind: str = "ftui"
+    label: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    recent_losses: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is known of the runs of a folder, newest first; `unread` are still to come."""
+
+    runs: tuple[RunSummary, ...]
+    unread: int = 0
+
+
+class Listing:
+    """The runs in the folder `root`. `refresh` may be called from any one thread at a time.
+
+    A run that goes on is read anew each time, one that has ended only when its folder has changed.
+    """
+
+    def __init__(
+        self, root: Path, clock: Callable[[], float] = time.monotonic, here: Here | None = None
+    ) -> None:
+        self.root = root
+        self._clock = clock
+        self._here = here or Here()
+        self._known: dict[str, _Watched] = {}
+        self._looked_at = -math.inf
+
+    def refresh(self, *, everything: bool = False) -> Iterator[Listed]:
+        """Read what may have changed and give what is known after each page; the last one is complete.
+
+        With `everything`, runs that have ended are looked at even if that was done a moment ago.
+        """
+        now = self._clock()
+        everything = everything or now - self._looked_at >= LOOK_AGAIN_AFTER
+        if everything:
+            self._looked_at = now
+        names = run_ids(self.root)[::-1]
+        self._known = {name: self._known[name] for name in names if name in self._known}
+        fresh, page = 0, PAGE
+        for place, name in enumerate(names):
+            if name in self._known:
+                self._known[name].refresh(self._clock(), self._here, everything=everything)
+                continue
+            watched = self._known[name] = _Watched(self.root / name)
+            watched.refresh(self._clock(), self._here, everything=True)
+            fresh += 1
+            if fresh == page:
+                page += 2 * page
+                yield self._listed(len(names) - place - 1)
+        yield self._listed(0)
+
+    def _listed(self, unread: int) -> Listed:
+        summaries = (watched.summary for watched in self._known.values())
+        runs = [summary for summary in summaries if summary is not None]
+        runs.sort(key=lambda run: run.created, reverse=True)
+        return Listed(tuple(runs), unread)
+
+
+def list_runs(root: Path) -> list[RunSummary]:
+    """A line about every run under `root`, newest first. Reads only the ends of long files."""
+    *_, complete = Listing(root).refresh()
+    return list(complete.runs)
+
+
+def summarise(path: Path) -> RunSummary | None:
+    """A line about the run in the folder `path`; None where there is none."""
+    watched = _Watched(path)
+    watched.refresh(time.monotonic(), Here(), everything=True)
+    return watched.summary
+
+
+class _Watched:
+    """One folder of the list and what has been read of it. `summary` is None where it holds no run."""
+
+    def __init__(self, path: Path) -> None:
+        self.summary: RunSummary | None = None
+        self._path = path
+        self._folder_time: int | None = None
+        self._reader: _OurRun | _ForeignRun | None = None
+
+    def refresh(self, now: float, here: Here, *, everything: bool) -> None:
+        may_change = self.summary is not None and self.summary.state in _MAY_CHANGE
+        if not may_change and not everything:
+            return
+        folder_time = _modified(self._path)
+        if not may_change and folder_time == self._folder_time:
+            return
+        self._folder_time = folder_time
+        try:
+            self._reader = self._reader or _reader_of(self._path)
+            self.summary = self._reader.read(now, here) if self._reader else None
+        except Exception as error:  # one run, whatever its files hold, must not hide the others
+            reason = f"its files make no sense: {type(error).__name__}: {error}"
+            self.summary = _unreadable(RunPaths(self._path), reason)
+
+
+_MAY_CHANGE = frozenset({"starting", "running", "paused", "stalled", "silent"})
+
+
+def _modified(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _reader_of(path: Path) -> "_OurRun | _ForeignRun | None":
+    paths = RunPaths(path)
+    if paths.identity.exists() or (paths.recipe.exists() and paths.attempts.is_dir()):
+        return _OurRun(paths)
+    return _ForeignRun(path) if kind_of(path) else None
+
+
+class _OurRun:
+    """Reads a run of ours; of its events only what is new."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths = paths
+        self._events = Tail(paths.events)
+        self._restarts = 0
+        self._words: list[Record] = []
+        self._last: Record = {}
+        self._best: Record = {}
+        self._beat: Heartbeat | None = None
+        self._beat_seen_at = 0.0
+
+    def read(self, now: float, here: Here) -> RunSummary:
+        paths = self._paths
+        identity = read_small(paths.identity, Identity)
+        labels = read_labels(paths)
+        if identity is None:
+            return _unreadable(paths, "run.json is missing or damaged")
+        numbers = paths.attempt_numbers()
+        attempt = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
+        heartbeat = read_small(paths.heartbeat, Heartbeat)
+        if heartbeat != self._beat:
+            self._beat, self._beat_seen_at = heartbeat, now
+        points = Tail(paths.metrics(numbers[-1]), last=_LAST_METRICS).read() if numbers else []
+        point = points[-1] if points else {}
+        self._read_events()
+        beat_age = now - self._beat_seen_at if heartbeat else 0.0
+        words, length = last_words(self._words, attempt), _number(point, "step_seconds")
+        state = judge(attempt, heartbeat, *words, beat_age, length, here)
+        times = (identity.created, heartbeat.t if heartbeat else 0.0, attempt.started_at if attempt else 0.0)
+        newer = f"written by a newer ftui (schema {identity.schema}); " if identity.schema > SCHEMA else ""
+        return RunSummary(
+            id=paths.id,
+            name=labels.name or identity.name,
+            path=str(paths.root),
+            model=identity.model,
+            method=identity.method,
+            created=identity.created,
+            state=state.state,
+            reason=newer + state.reason,
+            step=int(_number(point, "step") or (heartbeat.step if heartbeat else 0)),
+            total_steps=heartbeat.total_steps or None if heartbeat else None,
+            loss=_number(point, "loss"),
+            eval_loss=_number(self._last, "eval_loss"),
+            best_eval_loss=_number(self._best, "eval_loss"),
+            updated=max(*times, attempt.end.at if attempt and attempt.end else 0.0),
+            best_step=_whole(self._best, "step"),
+            label=labels.name,
+            tags=labels.tags,
+            note=labels.note,
+            recent_losses=tuple(_number(one, "loss") for one in points[-_MOST_LOSSES:]),
+        )
+
+    def _read_events(self) -> None:
+        """Keep the last and the best evaluation, and the newest attempt's last words."""
+        new = self._events.read()
+        if self._events.restarts != self._restarts:
+            self._restarts = self._events.restarts
+            self._words, self._last, self._best = [], {}, {}
+        evaluations = [event for event in new if event.get("type") == "evaluation"]
+        if evaluations:
+            self._last = evaluations[-1]
+            self._best = best_evaluation([self._best, *evaluations])
+        self._words += [event for event in new if event.get("type") in ("finished", "error", "resumed")]
+
+
+class _ForeignRun:
+    """Reads the run of another trainer; of long files only the ends, and then no best value is known."""
+
+    def __init__(self, path: Path) -> None:
+        from finetui_core.runs.foreign import ForeignView
+
+        kind = kind_of(path)
+        self._view = ForeignView(path, kind, _WHOLE_FILES) if kind else None
+
+    def read(self, now: float, here: Here) -> RunSummary | None:
+        view = self._view
+        if view is None:
+            return None
+        view.refresh()
+        facts = view.summary()
+        losses = view.columns.column("loss")[-_MOST_LOSSES:]
+        return RunSummary(
+            id=view.id,
+            name=view.name,
+            path=str(view.path),
+            model="",
+            method=facts["method"],
+            created=facts["created"] or 0.0,
+            state=facts["state"],
+            reason=facts["reason"],
+            step=int(facts["step"] or 0),
+            total_steps=facts["total_steps"],
+            loss=facts["loss"],
+            eval_loss=facts["eval_loss"],
+            best_eval_loss=None if view.partial else facts["best_eval_loss"],
+            updated=facts["since"] or 0.0,
+            best_step=None if view.partial else facts["best_step"],
+            kind=view.kind,
+            recent_losses=tuple(None if math.isnan(loss) else loss for loss in losses),
+        )
+
+
+def _unreadable(paths: RunPaths, reason: str) -> RunSummary:
+    modified = (_modified(paths.root) or 0) / 1e9
+    return RunSummary(
+        paths.id,
+        paths.id,
+        str(paths.root),
+        "",
+        "",
+        modified,
+        UNREADABLE,
+        reason,
+        0,
+        None,
+        None,
+        None,
+        None,
+        modified,
+    )
+
+
+def _number(record: Record, key: str) -> float | None:
+    value = record.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _whole(record: Record, key: str) -> int | None:
+    value = record.get(key)
+    return value if isinstance(value, int) else None

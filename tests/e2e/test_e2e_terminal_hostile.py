@@ -1,0 +1,235 @@
+"""Text that others wrote, in every place where it is shown: nothing of it is obeyed by a terminal."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import unicodedata
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from finetui.actions import ACTIONS, Action
+from hostile import MARK, TEXTS, as_argument, begin, bytes_of, end, hostile_run
+from terminal import KEYS, TOKEN, Terminal, run_on_terminal
+
+COLOURS = re.compile(r"[0-9;]*m")
+PLACE = re.compile(r"(\d*);?(\d*)H")
+SWITCHES = ("1049", "25", "7", "1000", "1003", "1015", "1006", "1004", "2004")
+MODES = {f"?{mode}{state}" for mode in SWITCHES for state in "hl"} | {"?2026$p", "?2048$p", ">25u", "<u"}
+"""What Textual 8.2 sends at the start and the end, and when another program is started."""
+POINTER = re.compile(r"\]22;[a-z-]*(\x07|\x1b\\)")
+HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
+MOST_MARKS = 4
+AFTER_ESCAPE = 0.2  # seconds; sooner, the next key would be taken for one with Alt
+NAMED = {"slash": "/", "colon": ":", "question_mark": "?", "space": " ", "plus": "+", "minus": "-"}
+NOT_PRESSED = frozenset({"quit", "leave", "copy", "archive", "open", "back", "help", "palette"})
+
+
+def assert_harmless(output: bytes | bytearray, rows: int, columns: int) -> None:
+    """Only what Textual itself writes may be there: colours, places on the screen, and its modes."""
+    text = output.decode("utf-8")  # raises where a byte of broken UTF-8 got through
+    for match in TOKEN.finditer(text):
+        around = repr(text[max(0, match.start() - 60) : match.end() + 60])
+        if match["csi"] is not None:
+            assert is_ours(match["csi"], rows, columns), around
+        elif match["string"] is not None:
+            assert POINTER.fullmatch(match["string"]), around
+        elif match["text"] is not None:
+            assert_plain(match["text"], around)
+        else:
+            assert match[0] in "\r\n" and text[match.end() - 1 :][:2] in (
+                "\r\n",
+                "\n" + text[match.end() :][:1],
+            )
+    assert str(MARK)[:2] not in "".join(match["csi"] or "" for match in TOKEN.finditer(text))
+
+
+def is_ours(csi: str, rows: int, columns: int) -> bool:
+    if csi in MODES:
+        return True
+    if COLOURS.fullmatch(csi):
+        return all(int(number or 0) < 256 for number in csi[:-1].split(";"))
+    place = PLACE.fullmatch(csi)
+    return place is not None and int(place[1] or 1) <= rows and int(place[2] or 1) <= columns
+
+
+def assert_plain(text: str, around: str) -> None:
+    marks = 0
+    for character in text:
+        assert unicodedata.category(character) not in HIDDEN, around
+        assert not 0xFE00 <= ord(character) <= 0xFE0F, around
+        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
+        assert marks <= MOST_MARKS, around
+
+
+@pytest.fixture(scope="module")
+def all_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("hostile")
+    for number in range(len(TEXTS)):
+        hostile_run(root, number)
+    return root
+
+
+def studio(root: Path, rows: int, columns: int) -> AbstractContextManager[Terminal]:
+    return run_on_terminal(["-m", "finetui", "--runs", str(root)], rows=rows, columns=columns)
+
+
+def leave(terminal: Terminal) -> None:
+    """It still answers, and ends as asked."""
+    terminal.press("\x11")  # ctrl+q
+    assert terminal.wait_for_end() == 0, terminal.screen()
+    assert_harmless(terminal.output, terminal.display.rows, terminal.display.columns)
+
+
+def test_the_list_of_runs(all_runs: Path) -> None:
+    with studio(all_runs, 60, 200) as terminal:
+        terminal.wait_for(f"{len(TEXTS)} runs")
+        seen = terminal.settle()
+        deadline = time.monotonic() + 30
+        while missing := [number for number in range(len(TEXTS)) if begin(number) not in seen]:
+            assert time.monotonic() < deadline, missing
+            terminal.press("pagedown")
+            seen += terminal.settle()
+        leave(terminal)
+
+
+def key_of(action: Action) -> str | None:
+    """What a terminal sends for the action, where it is a key that every terminal has."""
+    keys = [KEYS.get(key, NAMED.get(key, key)) for key in action.keys]
+    return next((key for key in keys if len(key) == 1 or key.startswith("\x1b")), None)
+
+
+def actions(*scopes: str, but: frozenset[str] = NOT_PRESSED) -> list[tuple[Action, str]]:
+    found = [action for action in ACTIONS if action.scope in scopes and action.name not in but]
+    return [(action, key) for action in found if (key := key_of(action))]
+
+
+def walk(terminal: Terminal) -> str:
+    """Look into each panel of the run under the cursor; all that was shown."""
+    terminal.press("enter")
+    terminal.wait_for("[5 Train]")
+    seen = terminal.settle(0.2)
+    for action, key in actions("run"):
+        if action.help.startswith("Show"):
+            for press in (key, "G", "g"):
+                terminal.press(press)
+                seen += terminal.settle(0.1)
+    terminal.press("1")
+    return seen + terminal.settle(0.1)
+
+
+def crawl(terminal: Terminal, *scopes: str) -> str:
+    """Do each thing that can be done with the run under the cursor; all that was shown."""
+    seen = terminal.settle()
+    for _, key in actions(*scopes):
+        for press in ("enter", key, "pagedown", "escape", "escape", "1"):
+            terminal.press(press)
+            seen += terminal.settle(AFTER_ESCAPE if press == "escape" else 0.05)
+    return seen
+
+
+def ask(terminal: Terminal) -> str:
+    """Open each question that can be asked about the run under the cursor, and answer none."""
+    seen = ""
+    for _, key in actions("runs", but=frozenset({"archive", "compare", "elsewhere", "undo"})):
+        for press in (key, "escape"):
+            terminal.press(press)
+            seen += terminal.settle(AFTER_ESCAPE if press == "escape" else 0.05)
+    return seen
+
+
+@pytest.mark.parametrize("size", [(24, 80), (60, 200)])
+def test_each_panel_of_a_run(tmp_path: Path, size: tuple[int, int]) -> None:
+    number = next(n for n, text in enumerate(TEXTS) if "\x1b]52;" in text)
+    hostile_run(tmp_path, number, over=False, others=True)
+    with studio(tmp_path, *size) as terminal:
+        terminal.wait_for(begin(number))
+        seen = ask(terminal) + walk(terminal)
+        leave(terminal)
+    assert f"{begin(number)}␛]52;" in seen
+    assert end(len(TEXTS) - 1) in seen
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("size", [(24, 80), (60, 200)])
+def test_everything_that_can_be_done_with_a_run(tmp_path: Path, size: tuple[int, int]) -> None:
+    hostile_run(tmp_path, 0, over=False, others=True)
+    with studio(tmp_path, *size) as terminal:
+        terminal.wait_for(begin(0))
+        crawl(terminal, "run", "chart", "log", "runs")
+        leave(terminal)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("first", range(0, len(TEXTS), 20))
+def test_each_text_in_each_panel(tmp_path: Path, first: int) -> None:
+    for number in range(first, min(first + 20, len(TEXTS))):
+        root = tmp_path / str(number)
+        hostile_run(root, number, over=number % 2 == 0)
+        with studio(root, 36, 120) as terminal:
+            terminal.wait_for(begin(number))
+            seen = ask(terminal) + walk(terminal)
+            leave(terminal)
+        assert begin(number) in seen, number
+
+
+COMMANDS = """
+import json, sys
+from finetui_core.cli.main import main
+for arguments in json.load(open(sys.argv[1])):
+    code = main(arguments)
+    assert code in (0, 1, 2), (code, arguments)
+    print("did", arguments[0]); sys.stdout.flush()
+"""
+
+
+@pytest.fixture(scope="module")
+def commands(all_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All commands that show a run, for every run; and every text as an argument, and in a recipe."""
+    folder = tmp_path_factory.mktemp("commands")
+    root = str(all_runs)
+    found = [["runs", "--runs", root], ["runs", "--runs", root, "--json"]]
+    for path in sorted(all_runs.iterdir()):
+        found += [["status", str(path)], ["status", str(path), "--json"], ["watch", str(path)]]
+        found += [["watch", str(path), "--json"]]
+    for number, text in enumerate(TEXTS):
+        recipe = folder / f"{number}.toml"
+        recipe.write_bytes(b'[model]\nname = "' + bytes_of(text) + b'"\n["' + bytes_of(text) + b'"]\n')
+        argument = as_argument(text)
+        found += [
+            ["status", "--runs", root, "--", argument],
+            ["train", "--", argument],
+            ["train", str(recipe)],
+            ["status", "--runs", argument],
+        ]
+    path = folder / "commands.json"
+    path.write_text(json.dumps(found))
+    return path
+
+
+def assert_no_surprise(text: str) -> None:
+    """An error that nobody foresaw ends a command with these words."""
+    assert "ftui failed" not in text, text[text.index("ftui failed") - 200 :][:600]
+
+
+def test_the_commands_on_a_pipe(commands: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", COMMANDS, str(commands)], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:].decode("utf-8", "replace")
+    for text in (done.stdout.decode("utf-8"), done.stderr.decode("utf-8")):
+        assert_plain(text.replace("\n", ""), "on a pipe")
+        assert_no_surprise(text)
+        assert [number for number in range(len(TEXTS)) if begin(number) not in text] == []
+
+
+def test_the_commands_on_a_terminal(commands: Path) -> None:
+    with run_on_terminal(["-c", COMMANDS, str(commands)], rows=60, columns=200) as terminal:
+        assert terminal.wait_for_end(120) == 0, terminal.screen()
+        text = terminal.output.decode("utf-8")
+    assert_no_surprise(text)
+    assert not re.search(r"\x1b(?!\[K)|\r(?!\n|\x1b\[K)", text)
+    assert_plain(re.sub(r"\r\x1b\[K|\r\n", "", text), "on a terminal")

@@ -1,0 +1,166 @@
+"""How the studio ends when it is told to, or when its terminal goes away: quickly, cleanly, and alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.reader import RunView
+from run_folders import write_run
+from terminal import Terminal, run_on_terminal
+from training import ftui, write_project
+
+MOST_SECONDS = 2.0
+SWITCHED_ON = ("?1049h", "?25l", "?1000h", "?1003h", "?1006h", "?2004h", "?7l")
+"""Alternate screen, hidden cursor, mouse, pasting in brackets, no wrapping: what must be undone."""
+OFF = {"h": "l", "l": "h"}
+IGNORING = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, "
+IGNORING += "[sys.executable, '-m', 'finetui', *sys.argv[1:]])"
+
+
+@contextmanager
+def studio(root: Path, *, opened: bool, ignoring: bool = False) -> Iterator[Terminal]:
+    """A studio that shows the list, or the first run, with everything that it does in threads under way."""
+    program = ["-c", IGNORING] if ignoring else ["-m", "finetui"]
+    with run_on_terminal([*program, "--runs", str(root)], rows=36, columns=120) as terminal:
+        terminal.wait_for("demo")
+        if opened:
+            terminal.press("enter")
+            terminal.wait_for("loss")
+        terminal.settle()
+        yield terminal
+
+
+def assert_restored(output: bytes) -> None:
+    """The last word on each mode is the one that a shell expects."""
+    for mode in SWITCHED_ON:
+        on, off = (f"\x1b[{mode[:-1]}{end}".encode() for end in (mode[-1], OFF[mode[-1]]))
+        assert on not in output or output.rindex(off) > output.rindex(on), mode
+    assert b"\x1b[?1049l" in output and output.rstrip().endswith((b"l", b"h", b"u", b"m"))
+    assert b"Traceback" not in output
+
+
+def seconds_until_end(terminal: Terminal) -> float:
+    began = time.monotonic()
+    terminal.wait_for_end(10)
+    return time.monotonic() - began
+
+
+def assert_alone(children: list[psutil.Process]) -> None:
+    assert psutil.wait_procs(children, timeout=MOST_SECONDS)[1] == []
+
+
+def family(terminal: Terminal) -> list[psutil.Process]:
+    return psutil.Process(terminal.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_it_and_restores_the_terminal(
+    tmp_path: Path, number: signal.Signals, opened: bool
+) -> None:
+    write_run(tmp_path, end=None)
+    with studio(tmp_path, opened=opened) as terminal:
+        before = bytes(terminal.output)
+        assert b"\x1b[?1049h" in before
+        children = family(terminal)
+        os.kill(terminal.pid, number)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert terminal.code == 128 + number
+        assert_restored(terminal.output)
+        assert_alone(children)
+
+
+@pytest.mark.parametrize("ignoring", [False, True])
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_closed_terminal_ends_it(tmp_path: Path, opened: bool, ignoring: bool) -> None:
+    """With SIGHUP ignored, as under nohup, nobody tells it; it must notice."""
+    write_run(tmp_path, end=None)
+    with studio(tmp_path, opened=opened, ignoring=ignoring) as terminal:
+        children = family(terminal)
+        os.close(terminal.descriptor)
+        terminal.descriptor = os.open(os.devnull, os.O_RDWR)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert_alone(children)
+
+
+def test_a_second_signal_does_no_harm(tmp_path: Path) -> None:
+    write_run(tmp_path, end=None)
+    with studio(tmp_path, opened=True) as terminal:
+        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+            os.kill(terminal.pid, number)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert_restored(terminal.output)
+
+
+def test_a_terminal_that_takes_nothing_more_does_not_hold_it_up(tmp_path: Path) -> None:
+    """As over a connection that hangs: nobody reads what it writes."""
+    paths = write_run(tmp_path, end=None)
+    with studio(tmp_path, opened=True) as terminal:
+        for rows in range(20, 60):
+            terminal.resize(rows, 100 + rows)
+            os.kill(terminal.pid, signal.SIGWINCH)
+        os.kill(terminal.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 10
+        while not terminal.ended():
+            assert time.monotonic() < deadline
+            os.sched_yield()
+    assert paths.root.is_dir()
+
+
+def test_the_run_goes_on_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    """A run that was started from the shell of the terminal, and is watched in it."""
+    folder = write_project(tmp_path).parent
+    started = ftui(
+        "train", "recipe.toml", "--detach", "--name", "demo", "--set", "train.max_steps=100000",
+        "--set", "save.steps=100000", folder=folder,
+    )  # fmt: skip
+    assert started.returncode == 0, started.stderr
+    (path,) = (folder / "runs").iterdir()
+    view = RunView(RunPaths(path))
+    try:
+        view.refresh()
+        trainer = psutil.Process(view.attempts[-1].pid)
+        with studio(folder / "runs", opened=True) as terminal:
+            os.close(terminal.descriptor)
+            terminal.descriptor = os.open(os.devnull, os.O_RDWR)
+            assert seconds_until_end(terminal) < MOST_SECONDS
+        before = last_step(view)
+        deadline = time.monotonic() + 60
+        while last_step(view) < before + 2:
+            assert time.monotonic() < deadline
+        assert trainer.is_running() and view.state.state == "running"
+    finally:
+        stopped = ftui("ctl", "demo", "abort", folder=folder)
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def last_step(view: RunView) -> int:
+    view.refresh()
+    return int(view.summary()["step"])
+
+
+def test_a_dumb_terminal_is_told_what_to_use_instead(tmp_path: Path) -> None:
+    with run_on_terminal(["-m", "finetui", "--runs", str(tmp_path)], TERM="dumb") as terminal:
+        assert terminal.wait_for_end() == 2
+        assert "ftui runs" in terminal.screen()
+        assert b"\x1b" not in terminal.output
+
+
+def test_output_to_a_pipe_that_was_closed_is_no_error(tmp_path: Path) -> None:
+    for number in range(30):
+        write_run(tmp_path, f"demo {number}", steps=1)
+    command = [sys.executable, "-m", "finetui", "runs", "--runs", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode in (0, 141)

@@ -1,0 +1,42 @@
+"""What was asked of a run from here, and what came of it; and why nothing can be asked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from finetui import states
+from finetui.widgets.plot import Row, Span
+
+COMMANDS = ("checkpoint", "pause", "evaluate", "stop", "sample", "abort")
+MOST_SHOWN = 3
+_LOOKED_AT = 500  # events from the end
+
+_STAGES = {
+    "acknowledged": ("asked → acknowledged", "accent"),
+    "done": ("asked → acknowledged → done", "good"),
+    "refused": ("asked → refused", "warning"),
+}
+
+Record = Mapping[str, Any]
+
+
+def why_not(view: Any) -> str:
+    """Why the run takes no commands; "" where it does."""
+    if view is None:
+        return "the run is not open yet"
+    if view.read_only:
+        return "this run can only be watched: it belongs to another trainer"
+    if view.state.state not in states.LIVE:
+        return f"the run is over ({states.state_words(view.state.state)[0]})"
+    return ""
+
+
+def command_row(asked: Sequence[tuple[str, str]], events: Sequence[Record]) -> Row:
+    """The last commands, given as (id, name), each with how far it has come."""
+    latest = {str(event.get("id")): event for event in events[-_LOOKED_AT:] if event.get("type") == "control"}
+    spans: list[Span] = []
+    for command_id, command in asked[-MOST_SHOWN:]:
+        event = latest.get(command_id, {})
+        words, style = _STAGES.get(str(event.get("status")), ("asked", "accent"))
+        note = f" ({event['note']})" if event.get("note") else ""
+        spans += [("   " if spans else " ", ""), (f"{command}: {words}{note}", style)]
+    return tuple(spans)

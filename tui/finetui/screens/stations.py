@@ -1,0 +1,78 @@
+"""The stations that are still to be built: what each will do, and which commands do a part of it today."""
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from finetui.widgets.key_bar import KeyBar
+from finetui.widgets.lines import Lines
+from finetui.widgets.plot import Row
+from finetui.widgets.status_line import StatusLine
+
+_TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "decide": (
+        "Here ftui will ask about your task and say whether fine-tuning, retrieval or a longer prompt fits it, "
+        "with reasons. It will need your answers, some examples, and what an answer may cost. It is not built yet.",
+        (),
+    ),
+    "data": (
+        "Here you will see your rows as the model sees them, with their faults and how to mend them. "
+        "It will need a file of conversations or texts. It is not built yet.",
+        (
+            (
+                "ftui train RECIPE",
+                "reads every row before it starts, and names each faulty one by file and line",
+            ),
+        ),
+    ),
+    "recipe": (
+        "Here you will write the recipe of a run, with every option explained, and see what it costs in memory "
+        "and time. It will need a model and a data file. It is not built yet.",
+        (
+            (
+                "ftui train RECIPE",
+                "checks a recipe, names every fault by line and column, and starts the run",
+            ),
+            ("ftui train RECIPE --set train.seed=7", "changes an option for one run"),
+        ),
+    ),
+    "train": (
+        "Here you see one run. No run is open, and none is under way: open one from the list, or start one from "
+        "a shell.",
+        (
+            ("ftui demo", "fine-tune the small sample model, no GPU needed"),
+            ("ftui train RECIPE", "fine-tune as a recipe file says"),
+        ),
+    ),
+    "compare": (
+        "Here two models will answer the same questions side by side, with the numbers that tell whether the tuned "
+        "one is better. It will need a finished run and questions that it has not seen. It is not built yet.",
+        (("ftui status RUN --json", "the losses of a run, to compare with those of another"),),
+    ),
+}
+
+
+class StationScreen(Screen[None]):
+    """Says honestly what stands at `station` and what does not."""
+
+    SCOPES = ("studio",)
+
+    def __init__(self, station: str) -> None:
+        super().__init__()
+        self._station = station
+
+    def compose(self) -> ComposeResult:
+        text, commands = _TEXTS[self._station]
+        yield StatusLine(self._station)
+        yield Lines(((("  ", ""), (text, "")), *_command_rows(commands)), id="station", tail=True)
+        yield KeyBar(self.SCOPES)
+
+
+def _command_rows(commands: tuple[tuple[str, str], ...]) -> tuple[Row, ...]:
+    if not commands:
+        return ()
+    lines = [
+        row
+        for command, does in commands
+        for row in (((f"    {command}", "strong"),), (("        ", ""), (does, "")))
+    ]
+    return ((), (("  Today, from a shell:", "muted"),), *lines)

@@ -1,0 +1,203 @@
+"""Lines of any number, of which only those on the screen are read and laid out."""
+
+from rich.cells import cell_len
+from textual import events
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.worker import get_current_worker
+
+from finetui.actions import bindings
+from finetui.lines_of import Line, Source, highlighted
+from finetui.text import safe, wrapped
+from finetui.widgets import paint
+from finetui.widgets.plot import Row
+
+
+class Pager(Widget, can_focus=True):
+    """Shows a source, wrapped. At its end it follows what comes; moving away from there stops that."""
+
+    BINDINGS = bindings("log")
+    DEFAULT_CSS = "Pager { width: 1fr; height: 1fr; }"
+
+    class Moved(Message):
+        """It follows the end of its source, or does so no more."""
+
+    class SearchAsked(Message):
+        """The user wants to give a text to look for."""
+
+    class Turned(Message):
+        """Something else is to be compared: the one before (-1) or after (1), on the other side or not."""
+
+        def __init__(self, direction: int, *, other_side: bool) -> None:
+            super().__init__()
+            self.direction, self.other_side = direction, other_side
+
+    class SearchEnded(Message):
+        """A search found the line shown at the top, or nothing."""
+
+        def __init__(self, text: str, found: bool) -> None:
+            super().__init__()
+            self.text, self.found = text, found
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._source: Source | None = None
+        self._top = 0
+        self._skip = 0
+        self.follows = True
+        self._text = ""
+        self._shown: tuple[Row, ...] = ()
+
+    def show(self, source: Source, *, follows: bool) -> None:
+        """Show another source, from its end or from its start."""
+        self._source, self.follows, self._text = source, follows, ""
+        self._top = self._skip = 0
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Lay out what the source has now."""
+        if self._source is not None and self.size:
+            self._source.fit(self.size.width)
+            self._lay_out()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.read_again()
+
+    def render_line(self, y: int) -> Strip:
+        return paint.strip(self, self._shown[y] if y < len(self._shown) else (), self.size.width)
+
+    def action_down(self) -> None:
+        self._move(1)
+
+    def action_up(self) -> None:
+        self._move(-1)
+
+    def action_page_down(self) -> None:
+        self._move(max(1, self.size.height - 1))
+
+    def action_page_up(self) -> None:
+        self._move(-max(1, self.size.height - 1))
+
+    def action_first(self) -> None:
+        self._top = self._skip = 0
+        self._follow(False)
+
+    def action_last(self) -> None:
+        self._follow(True)
+
+    def action_search(self) -> None:
+        self.post_message(self.SearchAsked())
+
+    def action_next_match(self) -> None:
+        self.search(self._text, 1)
+
+    def action_previous_match(self) -> None:
+        self.search(self._text, -1)
+
+    def action_earlier(self) -> None:
+        self.post_message(self.Turned(-1, other_side=False))
+
+    def action_later(self) -> None:
+        self.post_message(self.Turned(1, other_side=False))
+
+    def action_other_earlier(self) -> None:
+        self.post_message(self.Turned(-1, other_side=True))
+
+    def action_other_later(self) -> None:
+        self.post_message(self.Turned(1, other_side=True))
+
+    def on_mouse_scroll_down(self) -> None:
+        self._move(3)
+
+    def on_mouse_scroll_up(self) -> None:
+        self._move(-3)
+
+    def search(self, text: str, step: int) -> None:
+        """Go to the nearest line that holds `text`, below (1) or above (-1) the top one."""
+        source = self._source
+        if source is None or not text:
+            return
+        self._text = text
+        start = source.end() if self.follows and step < 0 else self._top
+
+        def look() -> None:
+            worker = get_current_worker()
+            found = source.find(text, start, step, lambda: worker.is_cancelled)
+            if not worker.is_cancelled:
+                self.call_later(self._end_search, source, text, found)
+
+        self.run_worker(look, thread=True, exclusive=True, group="search", exit_on_error=False)
+
+    def _end_search(self, source: Source, text: str, found: int | None) -> None:
+        if source is not self._source:
+            return
+        if found is not None:
+            self._top, self._skip = found, 0
+            self._follow(False)
+        else:
+            self._lay_out()
+        self.post_message(self.SearchEnded(text, found is not None))
+
+    def _move(self, rows: int) -> None:
+        """Go down by so many rows of the screen, or up."""
+        if self._source is None:
+            return
+        if rows > 0 and self.follows:
+            return
+        top = (self._top, self._skip)
+        height = self.size.height
+        if rows > 0:
+            lines = self._rows_of(self._source.after(self._top, rows + height + self._skip + 1))
+            ahead = lines[self._skip :]
+            if len(ahead) <= rows + height:
+                self._follow(True)
+                return
+            top = ahead[rows][:2]
+        else:
+            above = self._rows_of(self._source.before(self._top, -rows))
+            own = self._rows_of(self._source.after(self._top, 1))[: self._skip]
+            behind = [*above, *own][rows:]
+            top = behind[0][:2] if behind else (0, 0)
+        self._top, self._skip = top
+        self._follow(False)
+
+    def _follow(self, follows: bool) -> None:
+        changed, self.follows = follows != self.follows, follows
+        self._lay_out()
+        if changed:
+            self.post_message(self.Moved())
+
+    def _lay_out(self) -> None:
+        if self._source is None:
+            return
+        before, height = self._shown, self.size.height
+        if self.follows:
+            rows = self._rows_of(self._source.before(self._source.end(), height))[-height:]
+            if rows:
+                self._top, self._skip = rows[0][:2]
+        else:
+            lines = self._source.after(self._top, height + self._skip)
+            rows = self._rows_of(lines)[self._skip :][:height]
+        self._shown = tuple(highlighted(row, self._text) if self._text else row for _, _, row in rows)
+        paint.refresh_changed(self, before, self._shown)
+
+    def _rows_of(self, lines: list[Line]) -> list[tuple[int, int, Row]]:
+        """(place of the line, which of its rows, the row) for each row on the screen."""
+        return [
+            (place, number, row)
+            for place, line in lines
+            for number, row in enumerate(_wrapped(line, self.size.width))
+        ]
+
+
+def _wrapped(row: Row, width: int) -> list[Row]:
+    """Wrap the last span of `row` under its own beginning."""
+    if not row:
+        return [row]
+    *head, (text, style) = row
+    indent = sum(cell_len(safe(part)) for part, _ in head)
+    if indent + cell_len(safe(text)) <= width or width - indent < 8:
+        return [row]
+    first, *others = wrapped(text, width - indent)
+    return [(*head, (first, style)), *(((" " * indent, ""), (other, style)) for other in others)]

@@ -141,7 +141,7 @@ def ask(terminal: Terminal) -> str:
     return seen
 
 
-@pytest.mark.parametrize("size", [(24, 80), (60, 200)])
+@pytest.mark.parametrize("size", [(24, 80), pytest.param((60, 200), marks=pytest.mark.slow)])
 def test_each_panel_of_a_run(tmp_path: Path, size: tuple[int, int]) -> None:
     number = next(n for n, text in enumerate(TEXTS) if "\x1b]52;" in text)
     hostile_run(tmp_path, number, over=False, others=True)
@@ -193,7 +193,7 @@ def commands(all_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All commands that show a run, for every run; and every text as an argument, and in a recipe."""
     folder = tmp_path_factory.mktemp("commands")
     root = str(all_runs)
-    found = [["runs", "--runs", root], ["runs", "--runs", root, "--json"]]
+    found = [["runs", "--runs", root], ["runs", "--runs", root, "--json"], ["doctor"], ["settings", "show"]]
     for path in sorted(all_runs.iterdir()):
         found += [["status", str(path)], ["status", str(path), "--json"], ["watch", str(path)]]
         found += [["watch", str(path), "--json"]]
@@ -226,8 +226,10 @@ def test_the_commands_on_a_pipe(commands: Path) -> None:
         assert [number for number in range(len(TEXTS)) if begin(number) not in text] == []
 
 
-def test_the_commands_on_a_terminal(commands: Path) -> None:
-    with run_on_terminal(["-c", COMMANDS, str(commands)], rows=60, columns=200) as terminal:
+def test_the_commands_on_a_terminal(commands: Path, tmp_path: Path) -> None:
+    some = tmp_path / "some.json"
+    some.write_text(json.dumps(json.loads(commands.read_text())[::3]))
+    with run_on_terminal(["-c", COMMANDS, str(some)], rows=60, columns=200) as terminal:
         assert terminal.wait_for_end(120) == 0, terminal.screen()
         text = terminal.output.decode("utf-8")
     assert_no_surprise(text)

@@ -9,7 +9,6 @@ from tui_screen import screen_text, settle
 
 from finetui.app import Studio
 from finetui.screens.help import help_rows
-from finetui_core.runs import mailbox
 from finetui_core.runs.records import End
 
 TWO_HOURS_LATER = START + 7200
@@ -135,60 +134,6 @@ async def test_nothing_is_drawn_when_nothing_changed(tmp_path: Path, monkeypatch
         pilot.app.screen_stack[0]._poller._tick()  # the list below is covered
         await settle(pilot)
         assert drawn == []
-
-
-async def test_a_command_goes_from_asked_to_done(tmp_path: Path) -> None:
-    paths = make_run(tmp_path)
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
-        await pilot.press("c")
-        assert "checkpoint: asked\n" in await settle(pilot)
-        (command,) = mailbox.pending(paths)
-        for status in ("acknowledged", "done"):
-            add_events(
-                paths, {"type": "control", "id": command.id, "command": "checkpoint", "status": status}
-            )
-            pilot.app.screen._poller.now()
-            shown = await settle(pilot)
-        assert "checkpoint: asked → acknowledged → done" in shown
-
-
-@pytest.mark.parametrize(("answer", "sent"), [("n", []), ("escape", []), ("y", ["stop"])])
-async def test_stop_asks_first(tmp_path: Path, answer: str, sent: list[str]) -> None:
-    paths = make_run(tmp_path)
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
-        await pilot.press("s")
-        assert "Stop this run?" in await settle(pilot)
-        await pilot.press(answer)
-        await settle(pilot)
-    assert [command.command for command in mailbox.pending(paths)] == sent
-
-
-async def test_a_paused_run_is_resumed(tmp_path: Path) -> None:
-    paths = make_run(tmp_path, phase="paused")
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("enter")
-        assert "p resume" in await settle(pilot)
-        await pilot.press("p")
-        await settle(pilot)
-    assert [command.command for command in mailbox.pending(paths)] == ["resume"]
-
-
-async def test_a_run_that_is_over_takes_no_commands_and_says_why(tmp_path: Path) -> None:
-    paths = make_run(tmp_path, end=End(START + 300, None, 9))
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await settle(pilot)
-        await pilot.press("enter")
-        await settle(pilot)
-        await pilot.press("s")
-        assert "stop: the run is over (✗ killed)" in await settle(pilot)
-    assert mailbox.pending(paths) == []
 
 
 async def test_hostile_text_is_shown_and_not_obeyed(tmp_path: Path) -> None:

@@ -52,7 +52,6 @@ async def look_everywhere(pilot: Pilot[Any]) -> str:
     seen = await read_again(pilot)
     for key in PANEL_KEYS:
         await pilot.press(key)
-        await pilot.pause()
         seen += screen_text(pilot.app)
     await pilot.press(PANEL_KEYS[0])
     return seen

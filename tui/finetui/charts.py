@@ -17,6 +17,10 @@ RUN_MARKS = (("●", "○"), ("■", "□"), ("▲", "△"), ("◆", "◇"), ("�
 """For each of several runs the mark on its lines and the shape of its evaluations."""
 MOST_EVALUATION_MARKS = 30
 _LABEL_CELLS = 18
+_EVENT_MARKS = {
+    "alarm": Mark(0, "!", "alarm", "warning", 4),
+    "resumed": Mark(0, "↻", "resumed", "accent", 3),
+}
 _MACHINE_LABELS = {"cpu": "CPU", "memory": "memory"}
 
 Values = Callable[[float], float]
@@ -66,8 +70,9 @@ def chart_look(chart: Chart, lens: Lens, window: Window, *, several: bool) -> Lo
     """How `chart` is to be drawn for one run, or for `several`, of which the raw curves are left out."""
     log = chart.id in lens.log and chart.y_range is None
     smoothed = ", smoothed" if several and chart.noisy and chart.metric and lens.smoothing != 1 else ""
+    at = f" at step {lens.at:,.0f}" if lens.at is not None else ""
     return Look(
-        title=chart.title + (", log" if log else "") + smoothed,
+        title=chart.title + (", log" if log else "") + smoothed + at,
         unit=lens.axis,
         y_unit=chart.y_unit,
         window=window,
@@ -186,12 +191,7 @@ def _marked(series: Sequence[Series], place: int, name: str) -> list[Series]:
 def marks_of(chart: Chart, run: Followed, lens: Lens, window: Window) -> list[Mark]:
     """What happened in `window`: values that are not finite, alarms, resumes, checkpoints, evaluations."""
     found = _nonfinite_marks(chart, run)
-    for event in run.view.events:
-        kind = event.get("type")
-        if kind == "alarm":
-            found.append((event.get("step"), Mark(0, "!", "alarm", "warning", 4)))
-        elif kind == "resumed":
-            found.append((event.get("step"), Mark(0, "↻", "resumed", "accent", 3)))
+    found += [(step, _EVENT_MARKS[kind]) for step, kind in run.notable(_EVENT_MARKS)]
     found += [(event.get("step"), Mark(0, "▲", "checkpoint", "axis", 2)) for event in run.view.checkpoints]
     if not chart.evaluation and len(run.view.evaluations) <= MOST_EVALUATION_MARKS:
         found += [

@@ -1,6 +1,7 @@
 """A run that the dashboard follows: its view, and the curves derived from it."""
 
 from bisect import bisect_right
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ class Followed:
         self._curves = Curves(Columns())
         self._newest = Curves(Columns())
         self._machine = Curves(Columns())
+        self._notable: tuple[Any, int, list[tuple[object, str]]] = ((), 0, [])
         self._least: dict[str, tuple[float, float, Any]] = {}
         self._machine_xs: dict[Axis, tuple[Numbers, Numbers]] = {}
         self._evaluations: tuple[Any, int, Curves] = ((), 0, Curves(Columns()))
@@ -84,6 +86,17 @@ class Followed:
             curves = Curves(evaluation_columns(of))
             self._evaluations = (of, len(of), curves)
         return curves
+
+    def notable(self, kinds: Container[str]) -> list[tuple[object, str]]:
+        """(step, type) of the events of some types; the same types each time."""
+        events = self.view.events
+        known, number, found = self._notable
+        if known is not events:
+            number, found = 0, []
+        new = events[number:]
+        found = [*found, *((e.get("step"), e["type"]) for e in new if str(e.get("type")) in kinds)]
+        self._notable = (events, number + len(new), found)
+        return found
 
     def machine(self) -> Curves | None:
         """The machine over time, once all is read."""

@@ -25,11 +25,11 @@ _HINTS = {
 
 
 def last_words(paths: RunPaths, attempt: int | None, state: str) -> tuple[Row, ...]:
-    """A hint, then the end of the log of the last attempt."""
+    """The end of the log of the last attempt, then a hint."""
     log = TextFile(paths.log(attempt)) if attempt is not None else None
     lines: Sequence[Row] = [row for _, row in log.before(log.end(), MOST_LINES)] if log else ()
     said = [row for row in lines if "".join(text for text, _ in row).strip()]
-    return (((" → ", "warning"), (_hint(state, said, paths.id), "")), *said)
+    return (*said, ((" → ", "warning"), (_hint(state, said, paths.id), "")))
 
 
 def _hint(state: str, lines: Sequence[Row], run_id: str) -> str:

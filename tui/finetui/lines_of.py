@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
 
 from finetui.widgets.plot import Row
 
@@ -14,6 +14,7 @@ LONGEST = 8192
 _PIECE = 1 << 20
 _COLOUR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
+Thing = TypeVar("Thing")
 Line = tuple[int, Row]
 """Where a line begins (a number that grows from line to line), and its text."""
 
@@ -35,6 +36,25 @@ class Source(Protocol):
 
     def find(self, text: str, place: int, step: int, stop: Callable[[], bool]) -> int | None:
         """The nearest line beyond `place`, forwards (1) or backwards (-1), that holds `text`."""
+
+
+class MadeRows(Sequence[Row]):
+    """A row for each of many things, made when it is looked at."""
+
+    def __init__(self, things: Sequence[Thing], make: Callable[[Thing], Row]) -> None:
+        self._things, self._make = things, make
+
+    def __len__(self) -> int:
+        return len(self._things)
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Row]: ...
+    def __getitem__(self, place: int | slice) -> Row | list[Row]:
+        if isinstance(place, slice):
+            return [self._make(thing) for thing in self._things[place]]
+        return self._make(self._things[place])
 
 
 class Rows:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from finetui.followed import Followed
-from finetui.lines_of import Rows, Source, TextFile
+from finetui.lines_of import MadeRows, Rows, Source, TextFile
 from finetui.machine_rows import machine_rows
-from finetui.picture import Moment, event_rows, number_rows
+from finetui.picture import Moment, event_row, number_rows
 from finetui.recipe_rows import read_recipe, recipe_rows
 from finetui.sample_rows import read_samples, sample_rows, sample_steps
 from finetui.widgets.plot import Row
@@ -83,7 +83,9 @@ class Panels:
         if view is None or now is None:
             return (((" reading …", "muted"),),)
         if name == "events":
-            return event_rows(view.events) or (((" nothing happened yet", "muted"),),)
+            return (
+                MadeRows(view.events, event_row) if view.events else (((" nothing happened yet", "muted"),),)
+            )
         if name == "machine":
             return machine_rows(view.system)
         if name == "numbers":

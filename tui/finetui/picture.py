@@ -1,7 +1,7 @@
 """What a run looks like in numbers: from its view to rows, without a screen."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,7 @@ class Moment:
 def moment(run: Followed, clock: Callable[[], float]) -> Moment:
     """Gather the numbers of a run now. Costs little, however long the run is."""
     summary = run.view.summary()
-    left = wording.number(summary.get("eta_seconds"))
+    left = wording.number(summary.get("eta_seconds")) if summary.get("state") == "running" else None
     return Moment(
         summary=summary,
         point=run.last_point(),
@@ -248,9 +248,5 @@ def labelled(label: str, *spans: Span) -> Row:
 
 def _joined(*spans: Span) -> Row:
     """Spans that say something, three cells apart."""
-    said = [span for span in spans if span[0]]
-    return tuple(part for span in said for part in (("   ", ""), span))[1:]
-
-
-def event_rows(events: Sequence[Record]) -> tuple[Row, ...]:
-    return tuple(event_row(event) for event in events)
+    *others, last = [span for span in spans if span[0]] or [("", "")]
+    return (*((f"{text}   ", style) for text, style in others), last)

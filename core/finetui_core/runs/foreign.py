@@ -191,4 +191,5 @@ def open_foreign(path: Path) -> ForeignView:
 def open_view(path: Path) -> RunView | ForeignView:
     """The run in the folder `path`, ours or another trainer's. Raises InputError where there is none."""
     paths = RunPaths(path)
-    return RunView(paths) if paths.identity.exists() else open_foreign(path)
+    ours = paths.identity.exists() or paths.attempts.is_dir()  # one that lost its run.json is not another's
+    return RunView(paths) if ours else open_foreign(path)

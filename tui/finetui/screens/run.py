@@ -24,6 +24,7 @@ from finetui.widgets.lines import Lines
 from finetui.widgets.pager import Pager
 from finetui.widgets.plot import Row
 from finetui.widgets.status_line import StatusLine
+from finetui_core.errors import InputError
 from finetui_core.runs import mailbox
 from finetui_core.runs.paths import RunPaths
 
@@ -217,7 +218,7 @@ class RunScreen(Screen[None]):
             self._notice(f"{path.name}: cannot be read: {error}", "bad")
 
     def _show_failure(self, error: Exception) -> None:
-        self.query_one("#facts", Lines).show([((f" cannot be read: {error}", "bad"),)])
+        self.query_one("#facts", Lines).show(_failure(error))
 
     def _show_panel(self, name: str) -> None:
         self._panel = name
@@ -254,6 +255,7 @@ class RunScreen(Screen[None]):
         view, pane = self._runs[0].view, self.query_one("#pane", Lines)
         attempts = getattr(view, "attempts", ())
         failed = view.state.state in FAILED and not view.read_only
+        self.set_class(failed, "-failed")
         title = content("why, and the last words of the log" if failed else "events")
         if pane.border_title != title:  # setting it repaints the pane
             pane.border_title = title
@@ -273,6 +275,15 @@ class RunScreen(Screen[None]):
 
     def _notice(self, text: str, style: str) -> None:
         self.query_one("#notice", Lines).show([((f" {text}", style),)])
+
+
+def _failure(error: Exception) -> list[Row]:
+    """What is wrong first, since lines are cut at the edge; then what to do."""
+    if not isinstance(error, InputError):
+        return [((f" cannot be read: {error}", "bad"),)]
+    problem = error.problems[0]
+    said: list[Row] = [((f" cannot be read: {problem.what}", "bad"),)]
+    return [*said, *(((f"    {text}", "muted"),) for text in (problem.hint, problem.where) if text)]
 
 
 def _title(runs: Sequence[Followed]) -> Row:

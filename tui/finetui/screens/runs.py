@@ -106,7 +106,10 @@ class RunsScreen(Screen[None]):
             self._show_runs()
 
     def _show_failure(self, error: Exception) -> None:
-        self.query_one("#title", Lines).show([((f" the runs cannot be read: {error}", "bad"),)])
+        said = (
+            error.problems[0].what if isinstance(error, InputError) else f"the runs cannot be read: {error}"
+        )
+        self.query_one("#title", Lines).show([((f" {said}", "bad"),)])
 
     # Showing what is known, filtered and sorted.
 

@@ -41,13 +41,14 @@ class Canvas:
                 glyphs[x // 2], styles[x // 2] = "│", style
 
     def row(self, index: int) -> Row:
+        """One line of characters. Blanks take the style before them: each change of style costs bytes."""
         spans: list[Span] = []
         for bits, glyph, style in zip(
             self._bits[index], self._glyphs[index], self._styles[index], strict=True
         ):
             text = glyph or (chr(0x2800 + bits) if bits else " ")
-            if spans and spans[-1][1] == style:
-                spans[-1] = (spans[-1][0] + text, style)
+            if spans and (style == spans[-1][1] or text == " "):
+                spans[-1] = (spans[-1][0] + text, spans[-1][1])
             else:
                 spans.append((text, style))
         return tuple(spans)

@@ -115,7 +115,7 @@ def plot(
     most_lines = next(lines for least, lines in _LEAST_LEGEND_HEIGHTS if height >= least)
     legend = _legend(series, [*cut_off, *marks], look, width, most_lines)
     rows = height - 2 - len(legend)
-    labels = _y_labels(Scale(y_low, y_high, max(1, rows), look.log), look) if rows > 0 else {}
+    labels = _y_labels(Scale(y_low, y_high, rows * 4, look.log), look) if rows > 0 else {}
     margin = max((cell_len(label) for label in labels.values()), default=0)
     columns = width - margin - 2
     if rows < 1 or columns < 8:
@@ -240,17 +240,19 @@ def _columns(points: Sequence[Point], x: Scale, y: Scale) -> list[tuple[int, int
 
 def _y_labels(scale: Scale, look: Look) -> dict[int, str]:
     """Row from the top → label, for round values; where none fits, for the top and the bottom row."""
-    rows = scale.dots
+    rows = scale.dots // 4
     find = log_ticks if look.log else ticks
     values = find(scale.low, scale.high, max(2, rows // 2))
     if len(values) < 2:
         values = [scale.low, scale.high]
     step = min(abs(values[1] - values[0]), abs(values[-1] - values[-2]))
+    return {rows - 1 - scale.dot(value) // 4: _y_label(value, step, look) for value in values}
+
+
+def _y_label(value: float, step: float, look: Look) -> str:
     if look.y_unit == "share":
-        return {rows - 1 - scale.dot(value): in_unit(value, "share") for value in values}
-    return {
-        rows - 1 - scale.dot(value): f"{value:.3g}" if look.log else number(value, step) for value in values
-    }
+        return in_unit(value, "share")
+    return f"{value:.3g}" if look.log else number(value, step)
 
 
 def _x_axis(x: Scale, margin: int, columns: int, marks: Sequence[Mark], look: Look) -> tuple[Row, Row]:

@@ -87,6 +87,13 @@ class Followed:
             self._evaluations = (of, len(of), curves)
         return curves
 
+    def stamp(self) -> tuple[object, ...]:
+        """What changes when the curves or the marks do."""
+        view, newest = self.view, getattr(self.view, "newest", None)
+        history = self._history.columns if self._history and not self.unread else None
+        lists = (view.columns, newest, history, view.evaluations, view.events, view.checkpoints)
+        return (view.columns.cut, *((one, len(one)) for one in lists if one is not None))
+
     def notable(self, kinds: Container[str]) -> list[tuple[object, str]]:
         """(step, type) of the events of some types; the same types each time."""
         events = self.view.events

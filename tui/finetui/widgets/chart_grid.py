@@ -33,6 +33,8 @@ class ChartGrid(Grid, can_focus=True):
         self._live = False
         self._chosen = 0
         self._alone = False
+        self._is_due = False
+        self._drawn: dict[int, object] = {}  # what each chart was drawn from
 
     def compose(self) -> ComposeResult:
         for place, _ in enumerate(CHARTS):
@@ -173,7 +175,14 @@ class ChartGrid(Grid, can_focus=True):
         self._draw()
 
     def _draw(self) -> None:
-        if not self._runs:
+        """Draw once for all that asks for it now: focus, sizes and new points often come together."""
+        if not self._is_due:
+            self._is_due = True
+            self.call_later(self._draw_now)
+
+    def _draw_now(self) -> None:
+        self._is_due = False
+        if not self._runs or not self.display:
             return
         window = self._window()
         for place, view in enumerate(self.query(ChartView)):
@@ -194,6 +203,10 @@ class ChartGrid(Grid, can_focus=True):
         chosen = place == self._chosen and len(self.shown_places()) > 1
         look = chart_look(chart, lens, window, several=len(self._runs) > 1)
         look = replace(look, chosen=chosen, steady=self._live, at=self._at())
+        drawn = (view.size, lens, look, tuple(run.stamp() for run in self._runs))
+        if self._drawn.get(place) == drawn:
+            return
+        self._drawn[place] = drawn
         series = series_of(chart, self._runs, lens, window, dots=2 * view.size.width)
         marks = marks_of(chart, self._runs[0], lens, window)
         view.show(plot(series, *view.size, look=look, marks=marks))

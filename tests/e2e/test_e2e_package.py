@@ -5,6 +5,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 THEMES = sorted((ROOT / "themes").glob("*.toml"))
 TRAINING = ("torch", "transformers", "peft", "accelerate", "datasets")
@@ -18,7 +20,7 @@ def run_python(code: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_wheel_holds_every_file_of_the_source(tmp_path: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT, check=True, capture_output=True,
@@ -45,6 +47,15 @@ def test_the_wheel_holds_every_file_of_the_source(tmp_path: Path) -> None:
     )
     found = run_python(code, str(tmp_path / "installed")).split()
     assert found == [str(tmp_path / "installed" / "finetui" / "themes" / path.name) for path in THEMES]
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from finetui.launching import check_recipe, proposed_recipe\n"
+        "check_recipe(proposed_recipe()); print(proposed_recipe())"
+    )
+    assert run_python(code, str(tmp_path / "installed")).endswith(
+        "finetui_core/sample_data/recipes/quickstart.toml"
+    )
 
 
 def test_the_core_runs_where_no_screen_library_is_installed() -> None:

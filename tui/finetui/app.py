@@ -77,6 +77,7 @@ class Studio(App[None]):
         self._look = look
         self._opened = opened
         self._train: RunScreen | None = None
+        self.being_continued: set[Path] = set()
         self.animation_level = "none"
         self._start_theme(loaded.settings.theme)
         if self.keymap:
@@ -109,6 +110,16 @@ class Studio(App[None]):
         self._train = RunScreen(list(paths), self._clock)
         self.install_screen(self._train, f"train {id(self._train)}")  # so that it stays as it is when left
         self.push_screen(self._train)
+
+    @property
+    def train(self) -> "RunScreen | None":
+        """The dashboard opened last, which the station Train shows."""
+        return self._train
+
+    def action_start_run(self) -> None:
+        from finetui.starting import ask_to_start
+
+        ask_to_start(self, self._root)
 
     def action_station(self, station: str) -> None:
         """Go to a station; at Train, to the run opened last or else to the newest one under way."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from finetui import states
 from finetui.widgets.plot import Row, Span
+from finetui_core.runs.paths import ARCHIVE, TRASH
 
 COMMANDS = ("checkpoint", "pause", "evaluate", "stop", "sample", "abort")
 MOST_SHOWN = 3
@@ -27,6 +28,24 @@ def why_not(view: Any) -> str:
         return "this run can only be watched: it belongs to another trainer"
     if view.state.state not in states.LIVE:
         return f"the run is over ({states.state_words(view.state.state)[0]})"
+    return ""
+
+
+def why_not_continue(view: Any, being_continued: bool) -> str:
+    """Why no further attempt of the run can be started; "" where one can."""
+    if view is None or view.read_only:
+        return why_not(view)
+    state = view.state.state
+    if being_continued:
+        return "it is being continued"
+    if state == "finished":
+        return "it is finished: start a new run with more epochs"
+    if state == "silent":
+        return "it may still run on another machine"
+    if state in states.LIVE:
+        return f"it is {states.state_words(state)[0].split(' ', 1)[1]}"
+    if view.paths.root.parent.name in (ARCHIVE, TRASH):
+        return "it was put away: bring it back first"
     return ""
 
 

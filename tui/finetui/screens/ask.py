@@ -1,6 +1,6 @@
 """A question that is answered with a line of text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -8,23 +8,36 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from finetui.actions import bindings
-from finetui.text import safe
+from finetui.text import safe, wrapped
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
-from finetui_core.errors import InputError
+from finetui.widgets.plot import Row
+from finetui_core.errors import InputError, Problem
+
+MOST_LINES = 6
 
 
 class Ask(ModalScreen[str | None]):
-    """Dismissed with the text, or with None. `check` raises InputError on a text that will not do."""
+    """Dismissed with the text, or with None.
 
-    BINDINGS = bindings("ask")
-    SCOPES = ("ask",)
+    `check` raises InputError on a text that will not do. `complete` gives the text with what a key adds to it.
+    """
 
-    def __init__(self, question: str, text: str, check: Callable[[str], object]) -> None:
+    BINDINGS = bindings("ask", "path")
+
+    def __init__(
+        self,
+        question: str,
+        text: str,
+        check: Callable[[str], object],
+        complete: Callable[[str], str] | None = None,
+    ) -> None:
         super().__init__(id="ask")
         self._question = question
         self._text = text
         self._check = check
+        self._complete = complete
+        self.SCOPES = ("ask", "path") if complete else ("ask",)
 
     def compose(self) -> ComposeResult:
         with Vertical():
@@ -41,11 +54,28 @@ class Ask(ModalScreen[str | None]):
         try:
             self._check(text)
         except InputError as error:
-            problem = error.problems[0]
-            said = f" {problem.what}: {problem.hint}" if problem.hint else f" {problem.what}"
-            self.query_one("#fault", Lines).show([((said, "warning"),)])
+            rows = fault_rows(error.problems, self.size.width - 2)
+            fault = self.query_one("#fault", Lines)
+            fault.styles.height = len(rows)
+            fault.show(rows)
         else:
             self.dismiss(text)
 
     def action_cancel(self) -> None:
         self.dismiss(None)
+
+    def action_complete(self) -> None:
+        field = self.query_one(Input)
+        if self._complete is not None:
+            field.value = self._complete(field.value)
+            field.cursor_position = len(field.value)
+
+
+def fault_rows(problems: Sequence[Problem], width: int) -> list[Row]:
+    """The first problem, with its place in the file that the text names, and how many more there are."""
+    first, *others = problems
+    place = f"{first.where.rpartition('/')[2]}: " if first.where else ""
+    said: list[Row] = [((f" {line}", "warning"),) for line in wrapped(place + first.what, width)]
+    said += [((f"   {line}", "muted"),) for line in wrapped(first.hint, width - 2) if first.hint]
+    more: list[Row] = [((f" … and {len(others)} more", "warning"),)] if others else []
+    return said[: MOST_LINES - len(more)] + more

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -15,7 +16,7 @@ from finetui.last_words import FAILED, last_words
 from finetui.panels import FOLLOWING, PANELS, Panels
 from finetui.picture import Moment, event_row, facts, moment
 from finetui.polling import Poller
-from finetui.run_commands import COMMANDS, command_row, why_not
+from finetui.run_commands import COMMANDS, command_row, why_not, why_not_continue
 from finetui.screens.confirm import Confirm
 from finetui.text import content
 from finetui.widgets.chart_grid import ChartGrid
@@ -28,10 +29,13 @@ from finetui_core.errors import InputError
 from finetui_core.runs import mailbox
 from finetui_core.runs.paths import RunPaths
 
+if TYPE_CHECKING:
+    from finetui.app import Studio
+
 SLICE_SECONDS = 0.3
 """How long the thread reads before the charts are drawn again, while much is unread."""
 LAST_EVENTS = 20
-STOP = "Stop this run? It saves a checkpoint and ends; it can be resumed."
+STOP = "Stop this run? It saves a checkpoint and ends; it can be continued."
 ABORT = "Abort this run? It ends at once, and what it did since the last checkpoint is lost."
 
 
@@ -123,6 +127,22 @@ class RunScreen(Screen[None]):
     def action_abort(self) -> None:
         self._ask_first("abort", ABORT)
 
+    def action_resume(self) -> None:
+        if why := self._why_not_continue():
+            self._notice(f"continue: {why}", "warning")
+        else:
+            from finetui.starting import ask_to_continue
+
+            ask_to_continue(self._studio, self._runs[0].path)
+
+    def _why_not_continue(self) -> str:
+        run = self._runs[0]
+        return why_not_continue(run.view, run.path in self._studio.being_continued)
+
+    @property
+    def _studio(self) -> "Studio":
+        return cast("Studio", self.app)
+
     def on_pager_search_asked(self) -> None:
         search = self.query_one("#search", Input)
         search.value, search.display = "", True
@@ -207,10 +227,12 @@ class RunScreen(Screen[None]):
         self._show_pane()
         self.query_one(Pager).read_again()
         self._show_commands()
-        why = why_not(main.view)
+        why, why_ended = why_not(main.view), self._why_not_continue()
+        unavailable = {f"run.{command}": why for command in COMMANDS} if why else {}
+        unavailable |= {"run.resume": why_ended} if why_ended else {}
         for bar in self.query(KeyBar):
             bar.show(
-                unavailable={f"run.{command}": why for command in COMMANDS} if why else {},
+                unavailable=unavailable,
                 labels={"run.pause": "resume"} if self._state() == "paused" else {},
             )
         if self._faults:
@@ -266,12 +288,21 @@ class RunScreen(Screen[None]):
             pane.show([event_row(event) for event in view.events[-LAST_EVENTS:]])
 
     def _show_commands(self) -> None:
-        """asked → acknowledged → done, for the last commands given here."""
+        """asked → acknowledged → done, for the last commands given here; of an ended run, how it goes on."""
         view = self._runs[0].view
+        row: Row = ()
         if self._asked and view is not None:
-            self.query_one("#notice", Lines).show((command_row(self._asked, view.events),))
-        elif self._panel == "charts":
-            self.query_one("#notice", Lines).show(())
+            row = command_row(self._asked, view.events)
+        if self._panel == "charts" and not self._why_not_continue():
+            row = (*row, *self._continue_row())
+        if row or self._panel == "charts":
+            self.query_one("#notice", Lines).show((row,) if row else ())
+
+    def _continue_row(self) -> Row:
+        """The bar has no room for this key beside the commands that an ended run does not take."""
+        (action,) = (one for one in actions_of("run", keys=self._studio.keymap) if one.name == "resume")
+        words = " continues it from its newest checkpoint"
+        return (f" {key_name(action.keys[0])}", "strong"), (words, "muted")
 
     def _notice(self, text: str, style: str) -> None:
         self.query_one("#notice", Lines).show([((f" {text}", style),)])

@@ -129,6 +129,8 @@ class RunsScreen(Screen[None]):
             table.mark(table.marked - gone)
         table.show([self._record(run) for run in shown])
         self.set_class(not shown, "-empty")
+        if shown and self.focused is None:  # an empty table is hidden, and loses the keys
+            self.call_after_refresh(table.focus)
         if not shown:
             self.query_one("#empty", Lines).show(nothing(self._root, self._place, self._filter))
         self._show_chosen()

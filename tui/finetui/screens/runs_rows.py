@@ -89,7 +89,8 @@ def nothing(root: Path, place: str, filter: str) -> tuple[Row, ...]:
     if place:
         return (((f" There are no {PLACES[place]}runs in {short(root)}.", ""),),)
     return (
-        ((f" There are no runs in {short(root)} yet. Start one from a shell:", ""),),
+        ((f" There are no runs in {short(root)} yet.", ""),),
+        ((" Press s to start one, or from a shell:", ""),),
         (),
         (("   ftui demo           ", "strong"), ("fine-tune the small sample model, no GPU needed", "")),
         (("   ftui train RECIPE   ", "strong"), ("fine-tune as a recipe file says", "")),

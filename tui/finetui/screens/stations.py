@@ -3,6 +3,7 @@
 from textual.app import ComposeResult
 from textual.screen import Screen
 
+from finetui.actions import bindings
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.plot import Row
@@ -36,8 +37,8 @@ _TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         ),
     ),
     "train": (
-        "Here you see one run. No run is open, and none is under way: open one from the list, or start one from "
-        "a shell.",
+        "Here you see one run. No run is open, and none is under way: open one from the list, or press s to start "
+        "one.",
         (
             ("ftui demo", "fine-tune the small sample model, no GPU needed"),
             ("ftui train RECIPE", "fine-tune as a recipe file says"),
@@ -54,11 +55,18 @@ _TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 class StationScreen(Screen[None]):
     """Says honestly what stands at `station` and what does not."""
 
-    SCOPES = ("studio",)
+    BINDINGS = bindings("station")
+    SCOPES: tuple[str, ...] = ("studio",)
 
     def __init__(self, station: str) -> None:
         super().__init__()
         self._station = station
+        if station == "train":
+            self.SCOPES = ("station", "studio")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Runs are started at Train alone."""
+        return action != "app.start_run" or "station" in self.SCOPES
 
     def compose(self) -> ComposeResult:
         text, commands = _TEXTS[self._station]

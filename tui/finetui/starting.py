@@ -1,0 +1,100 @@
+"""Starting and continuing runs from the screens: what is asked, what is told, and what is opened."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from textual.screen import Screen
+from textual.widgets import Input
+from textual.worker import get_current_worker
+
+from finetui import launching
+from finetui.launching import Launched
+
+if TYPE_CHECKING:
+    from finetui.app import Studio
+
+RECIPE = "Recipe of the new run (a TOML file)"
+CONTINUE = "Continue this run from its newest sound checkpoint, exactly as if it had not ended?"
+_OFFERED_ON = {"runs", "station"}  # scopes of the screens from which the new run is opened by itself
+_BUSY_SECONDS = 0.5
+
+
+def ask_to_start(studio: "Studio", root: Path) -> None:
+    """Ask for a recipe, and start a run of it in the folder `root`."""
+    from finetui.screens.ask import Ask
+
+    def answered(text: str | None) -> None:
+        if text is None:
+            return
+        recipe = launching.recipe_path(text)
+        launching.keep_recipe(recipe)
+        studio.notice(f"starting {recipe.name}: reading the rows and loading the model …")
+        ended = partial(_started, studio, recipe.name, studio.train)
+        _launch(studio, launching.train_arguments(recipe, root), ended)
+
+    proposed = launching.proposed_recipe()
+    studio.push_screen(Ask(RECIPE, proposed, launching.check_recipe, launching.complete_path), answered)
+
+
+def ask_to_continue(studio: "Studio", run: Path) -> None:
+    """Ask whether to start the next attempt of `run`, and start it."""
+    from finetui.screens.confirm import Confirm
+
+    def answered(yes: bool | None) -> None:
+        if not yes:
+            return
+        studio.being_continued.add(run)
+        studio.notice(f"continuing {run.name}: loading the model and the checkpoint …")
+        _launch(studio, launching.resume_arguments(run), partial(_continued, studio, run))
+
+    studio.push_screen(Confirm(CONTINUE), answered)
+
+
+def _launch(studio: "Studio", arguments: Sequence[str], ended: "partial[None]") -> None:
+    def work() -> None:
+        worker = get_current_worker()
+        launched = launching.launch(arguments, lambda: worker.is_cancelled)
+        if launched is not None:
+            studio.call_later(ended, launched)
+
+    studio.run_worker(work, thread=True, exit_on_error=False, group="launch")
+
+
+def _started(studio: "Studio", recipe: str, before: Screen[Any] | None, launched: Launched) -> None:
+    """Open the new run, unless the user has gone elsewhere meanwhile."""
+    if launched.code != 0:
+        _tell(studio, f"{recipe} was not started", launched)
+    elif launched.run is not None and studio.train is before and _waits(studio):
+        studio.open_runs([launched.run])
+    else:
+        studio.notice(f"{launched.run.name if launched.run else recipe} has started")
+
+
+def _continued(studio: "Studio", run: Path, launched: Launched) -> None:
+    studio.being_continued.discard(run)
+    if launched.code != 0:
+        _tell(studio, f"{run.name} was not continued", launched)
+    else:
+        studio.notice(f"{run.name} goes on")
+
+
+def _tell(studio: "Studio", title: str, launched: Launched) -> None:
+    """Show all that the command said, once no dialog and no text field would lose keys to it."""
+    from finetui.screens.told import Told
+
+    if _is_typed_in(studio):
+        studio.set_timer(_BUSY_SECONDS, partial(_tell, studio, title, launched))
+        return
+    words = title if launched.code == launching.BAD_INPUT else f"{title} (exit code {launched.code})"
+    studio.push_screen(Told(words, launched.said))
+
+
+def _waits(studio: "Studio") -> bool:
+    """Whether the user looks at the list of runs, or at Train without a run."""
+    return bool(_OFFERED_ON & set(getattr(studio.screen, "SCOPES", ()))) and not _is_typed_in(studio)
+
+
+def _is_typed_in(studio: "Studio") -> bool:
+    return studio.screen.is_modal or isinstance(studio.focused, Input)

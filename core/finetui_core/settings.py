@@ -25,6 +25,27 @@ class Settings:
     keys: Keys = field(default_factory=dict)
 
 
+MEANINGS: Mapping[str, tuple[str, str]] = {
+    "theme": (
+        "the name of a theme",
+        "The colours of the screens; the palette (`:`) changes them too, and writes its choice here.",
+    ),
+    "refresh_seconds": (
+        f"a number from {LEAST_REFRESH:g} to {MOST_REFRESH:g}",
+        "How often the screens look at the runs, in seconds. More saves bytes over a slow line.",
+    ),
+    "mouse": (
+        "true or false",
+        "Whether clicks and the wheel go to ftui. Without it, the terminal selects text as it does elsewhere.",
+    ),
+    "keys": (
+        "a table of actions with a key or a list of keys each",
+        "Other keys for actions. What is not named keeps the keys that it has by itself.",
+    ),
+}
+"""Setting → what it may be, and what it does; for docs/settings.md and the words of the faults."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """`settings` with the default where the file says nothing or something wrong; `problems` tells what."""
@@ -68,10 +89,15 @@ def _faults(values: Mapping[str, Any], themes: Collection[str]) -> Iterator[Faul
         yield Fault(("theme",), f"there is no theme {shown(theme)}", nearest(str(theme), themes))
     seconds = values.get("refresh_seconds", 1.0)
     if not _is_number(seconds) or not LEAST_REFRESH <= seconds <= MOST_REFRESH:
-        what = f"refresh_seconds must be a number from {LEAST_REFRESH} to {MOST_REFRESH:.0f}, not {shown(seconds)}"
-        yield Fault(("refresh_seconds",), what)
+        yield _wrong("refresh_seconds", seconds)
     if not isinstance(values.get("mouse", True), bool):
-        yield Fault(("mouse",), f"mouse must be true or false, not {shown(values['mouse'])}")
+        yield _wrong("mouse", values["mouse"])
+
+
+def _wrong(name: str, value: object) -> Fault:
+    default = shown(getattr(Settings(), name))
+    hint = f"take the line out for the default, {default}"
+    return Fault((name,), f"{name} must be {MEANINGS[name][0]}, not {shown(value)}", hint)
 
 
 def _is_number(value: object) -> bool:

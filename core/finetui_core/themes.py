@@ -12,16 +12,29 @@ from typing import Any
 from finetui_core.errors import InputError, Problem
 from finetui_core.toml_file import Fault, nearest, placed, read_toml, shown
 
-COLOURS = (
-    *("background", "panel", "foreground", "muted", "axis"),
-    *("accent", "good", "warning", "bad"),
-    *("raw", "train", "validation"),
-    *("run-1", "run-2", "run-3", "run-4", "run-5", "run-6"),
-)
-"""What has a colour: grounds and text, states, the curves of one run, the curves of several runs."""
+COLOURS: Mapping[str, str] = {
+    "background": "behind everything",
+    "panel": "behind the first line, the line of keys and what opens over a screen",
+    "foreground": "text",
+    "muted": "text of less weight: labels, times, hints",
+    "axis": "the axes of charts, and lines between areas",
+    "accent": "what is chosen, what is under way",
+    "good": "running, finished, a better value",
+    "warning": "paused, stalled, silent, and notices that warn",
+    "bad": "failed, killed, died, and errors",
+    "raw": "the points of a curve behind its mean",
+    "train": "the training curve",
+    "validation": "the validation curve",
+    **{
+        f"run-{number}": f"the curve of run {number} where several lie over each other"
+        for number in range(1, 7)
+    },
+}
+"""What has a colour, and what it says: grounds and text, states, the curves of one run and of several."""
 DEFAULT, DEFAULT_LIGHT = "ftui-dark", "ftui-light"
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_DARK_HINT = "take the line out for that of the base"
 _COLOUR_HINT = 'write it as "#rrggbb", such as "#5fafff"'
 
 
@@ -75,7 +88,7 @@ def _faults(values: Mapping[str, Any], built_in: Path) -> Iterator[Fault]:
         if name not in known:
             yield Fault((name,), f"unknown name {shown(name)}", nearest(name, known), at_key=True)
     if not isinstance(values.get("dark", True), bool):
-        yield Fault(("dark",), f"dark must be true or false, not {shown(values['dark'])}")
+        yield Fault(("dark",), f"dark must be true or false, not {shown(values['dark'])}", _DARK_HINT)
     base = values.get("base", DEFAULT)
     if not isinstance(base, str) or base not in theme_files(built_in):
         hint = nearest(str(base), theme_files(built_in))

@@ -47,10 +47,9 @@ def read_toml(path: Path) -> TomlFile:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise InputError(
-            Problem("the file is not UTF-8 text", f"{path}:{line}", "save it as UTF-8")
-        ) from error
+        *above, before = raw[: error.start].decode("utf-8-sig").split("\n")
+        where = f"{path}:{len(above) + 1}:{len(before) + 1}"
+        raise InputError(Problem("the file is not UTF-8 text", where, "save it as UTF-8")) from error
     try:
         return TomlFile(path, text, tomli.loads(text))
     except (tomli.TOMLDecodeError, RecursionError, ValueError):

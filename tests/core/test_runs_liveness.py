@@ -49,9 +49,9 @@ CASES = {
     "before the trainer": Case("starting", "being started", attempt={"pid": 0}, alive={SUPERVISOR: 6}),
     "never got a trainer": Case("died", "nobody recorded", attempt={"pid": 0}, alive={}),
     "a long step": Case("running", "training", beat={"step_age_s": 119.0}),
-    "no step for long": Case("stalled", "no step for 121 s", beat={"step_age_s": 121.0}),
+    "no step for long": Case("stalled", "no step for 2 min 01 s", beat={"step_age_s": 121.0}),
     "steps are always long": Case("running", "training", beat={"step_age_s": 299.0}, step_seconds=30.0),
-    "longer than ten steps": Case("stalled", "301 s", beat={"step_age_s": 301.0}, step_seconds=30.0),
+    "longer than ten steps": Case("stalled", "5 min 01 s", beat={"step_age_s": 301.0}, step_seconds=30.0),
     "frozen with its heartbeat": Case("stalled", "no step", beat_age=200.0),
     "no step length known": Case("stalled", "no step", beat={"step_age_s": 121.0}, step_seconds=None),
     "supervisor killed": Case("running", "training; supervisor gone", alive={TRAINER: 7}),
@@ -81,7 +81,9 @@ CASES = {
     "silent exit": Case("finished", "exit code 0", ended(exit_code=0)),
     "elsewhere": Case("running", "training, on there", {"host": "there"}, alive={}, beat_age=59.0),
     "elsewhere, starting": Case("starting", "on there", {"host": "there"}, no_beat=True),
-    "elsewhere, silent": Case("silent", "no heartbeat from there for 60 s", {"host": "there"}, beat_age=60.0),
+    "elsewhere, silent": Case(
+        "silent", "no heartbeat from there for 1 min 00 s", {"host": "there"}, beat_age=60.0
+    ),
     "elsewhere, dead": Case("silent", "presumed dead", {"host": "there"}, beat_age=600.0),
     "elsewhere, finished": Case("finished", "all steps", {"host": "there"}, finished="completed"),
     "elsewhere, ended": Case("killed", "SIGTERM", {"host": "there", **ended(signal=15)}),

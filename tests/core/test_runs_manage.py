@@ -101,9 +101,50 @@ def test_an_archived_run_can_be_deleted_and_comes_back_to_the_list(run: RunPaths
 def test_a_live_run_is_refused_with_the_reason(root: Path) -> None:
     live = write_run(root, "live", steps=5, end=None)
     for put_away in (manage.archive, manage.delete):
-        with pytest.raises(InputError, match=r"it is running \(training\).*ftui ctl"):
+        with pytest.raises(InputError, match=r"(?s)it is running \(training\).*ftui ctl"):
             put_away(live)
     assert live.root.is_dir()
+
+
+def move_to_host(run: RunPaths, host: str) -> None:
+    run.attempt(1).write_text(json.dumps({**json.loads(run.attempt(1).read_bytes()), "host": host}))
+
+
+def test_of_a_run_of_another_host_it_is_told_what_can_be_known_and_done(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(root, "far", steps=5, end=None)
+    move_to_host(run, "node7")
+    for action in (("archive", "far"), ("delete", "far", "--yes")):
+        code, _, told = said(capsys, *action)
+        assert code == 2 and "it is running (training, on node7), as far as its files tell" in told
+        for words in (f"ftui watch {run.id}", f"ftui ctl {run.id} stop", "look at node7", f"{root}/.archive"):
+            assert words in told
+    assert run.root.is_dir()
+
+
+def test_a_run_moved_by_hand_as_the_hint_says_is_archived_and_comes_back(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(root, "far", steps=5, end=None)
+    move_to_host(run, "node7")
+    (root / ".archive").mkdir()
+    run.root.rename(root / ".archive" / run.id)
+    assert [one["id"] for one in json.loads(said(capsys, "--archived", "--json")[1])] == [run.id]
+    assert said(capsys, "restore", run.id)[0] == 0
+    assert run.root.is_dir()
+
+
+def test_a_command_to_a_host_that_is_silent_is_told_to_be_unanswered(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetui_core.runs.liveness.SILENT_AFTER", 0.2)
+    run = write_run(root, "far", steps=5, end=None)
+    move_to_host(run, "node7")
+    assert main(["ctl", "far", "stop"]) == 1
+    told = capsys.readouterr().err
+    assert "stop: no answer (no heartbeat from node7" in told and "stays in its mailbox" in told
+    assert len(list(run.control.glob("*.json"))) == 1
 
 
 def test_a_run_whose_lock_is_held_is_refused(run: RunPaths) -> None:

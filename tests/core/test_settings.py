@@ -1,6 +1,8 @@
 """The settings file: what is right in it counts, what is wrong is named by line and column, nothing raises."""
 
 import json
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import strategies as st
 from finetui_core.cli.main import main
 from finetui_core.interface import Interface
 from finetui_core.keymap import Actions
-from finetui_core.settings import Settings, keep_theme, load
+from finetui_core.settings import MEANINGS, Settings, keep_theme, load
+from finetui_core.settings_page import settings_page
 
 ACTIONS = Actions(
     defaults={
@@ -25,6 +28,7 @@ ACTIONS = Actions(
     leaves="studio.quit",
 )
 THEMES = ("ftui-dark", "ftui-light")
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def loaded_from(folder: Path, text: str | bytes) -> tuple[Settings, list[str]]:
@@ -56,8 +60,9 @@ def test_every_fault_is_named_with_its_place_and_the_rest_counts(tmp_path: Path)
     assert problems == [
         '/settings.toml:1:1: unknown setting "them"\n    did you mean "theme"?',
         '/settings.toml:2:9: there is no theme "ftui-drak"\n    did you mean "ftui-dark"?',
-        "/settings.toml:3:19: refresh_seconds must be a number from 0.2 to 60, not 0",
-        '/settings.toml:4:9: mouse must be true or false, not "no"',
+        "/settings.toml:3:19: refresh_seconds must be a number from 0.2 to 60, not 0\n"
+        "    take the line out for the default, 1.0",
+        '/settings.toml:4:9: mouse must be true or false, not "no"\n    take the line out for the default, true',
         '/settings.toml:6:1: no action is called "run.puse"\n    did you mean "run.pause"?',
     ]
 
@@ -98,7 +103,7 @@ def test_a_key_may_mean_something_else_on_another_screen(tmp_path: Path) -> None
     ("content", "said"),
     [
         (b"theme = ftui-dark", ":1:9: not valid TOML"),
-        (b'theme = "\xff"', ":1: the file is not UTF-8 text"),
+        (b'# \xc3\xa9\ntheme = "\xff"', ":2:10: the file is not UTF-8 text"),
         (b"theme = \x00", ":1:9: not valid TOML"),
         (b"[keys", ":1:6: not valid TOML"),
     ],
@@ -197,6 +202,32 @@ def test_the_command_checks_settings_and_themes(home: Path, capsys: pytest.Captu
     assert not answer["ok"] and places == ["settings.toml:1:9", "themes/mine.toml:2:8"]
     assert main(["settings", "check"], INTERFACE) == 3
     assert "good must be a colour" in capsys.readouterr().out
+
+
+def test_every_fault_that_the_command_finds_has_a_place_and_a_way_out(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "settings.toml").write_text(
+        'them = 1\ntheme = 1\nrefresh_seconds = "x"\nmouse = 1\n[keys]\n"run.puse" = "x"\n"run.pause" = "s"\n'
+        '"run.stop" = "pp"\n"table.open" = 3\n"studio.quit" = []\n'
+    )
+    themes = {"base": 'base = "x"\ndark = 1\nelse = 1\n', "colours": "colours = 1\n", "toml": "dark =\n"}
+    themes |= {"colour": '[colours]\ngood = "gren"\ngod = "#00ff00"\n'}
+    for name, text in themes.items():
+        (home / "themes" / f"{name}.toml").write_text(text)
+    (home / "themes" / "bytes.toml").write_bytes(b'base = "\xe9"\n')
+    assert main(["settings", "check", "--json"], INTERFACE) == 3
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert len(problems) == 9 + 3 + 1 + 1 + 2 + 1
+    for problem in problems:
+        assert re.fullmatch(r".*\.toml:\d+:\d+", problem["where"]), problem
+        assert problem["what"] and problem["hint"], problem
+
+
+def test_the_page_on_the_settings_is_up_to_date() -> None:
+    """Where this fails: python -m finetui_core.settings_page > docs/settings.md"""
+    assert PAGE.read_text() == settings_page()
+    assert set(MEANINGS) == {one.name for one in fields(Settings)}
 
 
 def test_a_relative_folder_in_the_environment_is_ignored(

@@ -129,7 +129,7 @@ def test_every_fault_is_named_with_its_place(tmp_path: Path) -> None:
     text = 'base = "ftui-drak"\ndark = 1\ncolour = 2\n[colours]\ngod = "#5fd75f"\nbad = "redd"\ngood = 3\n'
     assert problems_of(tmp_path, text) == [
         'mine:1:8: there is no theme "ftui-drak" to build on\n    did you mean "ftui-dark"?',
-        "mine:2:8: dark must be true or false, not 1",
+        "mine:2:8: dark must be true or false, not 1\n    take the line out for that of the base",
         'mine:3:1: unknown name "colour"\n    did you mean "colours"?',
         'mine:5:1: no colour is called "god"\n    did you mean "good"?',
         'mine:6:7: bad must be a colour, not "redd"\n    write it as "#rrggbb", such as "#5fafff"',

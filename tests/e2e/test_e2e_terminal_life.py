@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from terminal import Terminal, run_on_terminal
 from training import ftui, write_project
 
 MOST_SECONDS = 2.0
-SWITCHED_ON = ("?1049h", "?25l", "?1000h", "?1003h", "?1006h", "?2004h", "?7l")
-"""Alternate screen, hidden cursor, mouse, pasting in brackets, no wrapping: what must be undone."""
+SWITCHED_ON = ("?1049h", "?25l", "?1000h", "?1003h", "?1015h", "?1006h", "?1004h", "?2004h", "?7l")
+"""Alternate screen, hidden cursor, mouse, focus, pasting in brackets, no wrapping: what must be undone."""
 OFF = {"h": "l", "l": "h"}
 IGNORING = "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.executable, "
 IGNORING += "[sys.executable, '-m', 'finetui', *sys.argv[1:]])"
@@ -44,6 +45,7 @@ def assert_restored(output: bytes) -> None:
     for mode in SWITCHED_ON:
         on, off = (f"\x1b[{mode[:-1]}{end}".encode() for end in (mode[-1], OFF[mode[-1]]))
         assert on not in output or output.rindex(off) > output.rindex(on), mode
+    assert output.count(b"\x1b[>") <= output.count(b"\x1b[<u"), "the keyboard's protocol"
     assert b"\x1b[?1049l" in output and output.rstrip().endswith((b"l", b"h", b"u", b"m"))
     assert b"Traceback" not in output
 
@@ -77,6 +79,105 @@ def test_a_signal_ends_it_and_restores_the_terminal(
         assert terminal.code == 128 + number
         assert_restored(terminal.output)
         assert_alone(children)
+
+
+def catches(terminal: Terminal, number: signal.Signals) -> bool:
+    """Whether the process has taken the signal into its own hands, as its kernel knows it."""
+    status = Path(f"/proc/{terminal.pid}/status").read_text()
+    (caught,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def wrote(text: bytes) -> Callable[[Terminal], bool]:
+    return lambda terminal: text in terminal.output
+
+
+def wrote_bytes(number: int) -> Callable[[Terminal], bool]:
+    return lambda terminal: len(terminal.output) >= number
+
+
+def starting_until(root: Path, reached: Callable[[Terminal], bool], number: signal.Signals) -> Terminal:
+    """A studio that got the signal as soon as `reached`, has ended, and left its terminal as it was."""
+    with run_on_terminal(["-m", "finetui", "--runs", str(root)], rows=36, columns=120) as terminal:
+        before = termios.tcgetattr(terminal.descriptor)
+        deadline = time.monotonic() + 20
+        while not reached(terminal):
+            assert time.monotonic() < deadline and not terminal.ended()
+            terminal.read(0.001)
+        os.kill(terminal.pid, number)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert termios.tcgetattr(terminal.descriptor) == before
+    assert b"Traceback" not in terminal.output
+    if terminal.output:
+        assert_restored(terminal.output)
+    return terminal
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+MOMENTS = {
+    "it can": lambda terminal: catches(terminal, signal.SIGHUP),
+    "it writes": wrote_bytes(1),
+    "it has the mouse": wrote(b"\x1b[?1006h"),
+    "it hides the cursor": wrote(b"\x1b[?25l"),
+    "it asks for pastes": wrote(b"\x1b[?2004h"),
+    "it draws": wrote_bytes(400),
+    "it has drawn": wrote(b"demo"),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_it_as_soon_as(tmp_path: Path, number: signal.Signals, moment: str) -> None:
+    write_run(tmp_path, end=None)
+    terminal = starting_until(tmp_path, MOMENTS[moment], number)
+    assert terminal.code == 128 + number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_at_any_moment_of_the_start_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+    """Every 20 ms from the time on that it can; and before that, Python's own way to end is good enough."""
+    write_run(tmp_path, end=None)
+    for late in range(0, 1200, 20):
+        began: list[float] = []
+
+        def reached(terminal: Terminal, late: int = late, began: list[float] = began) -> bool:
+            if not began and catches(terminal, signal.SIGHUP):
+                began.append(time.monotonic())
+            return bool(began) and time.monotonic() - began[0] >= late / 1000
+
+        assert starting_until(tmp_path, reached, number).code == 128 + number, f"{late} ms"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_before_it_can_do_anything_ends_it(tmp_path: Path, number: signal.Signals) -> None:
+    terminal = starting_until(tmp_path, lambda _: True, number)
+    assert terminal.code in (128 + number, -number) and not terminal.output
+
+
+HANGING = """
+import sys, threading
+from finetui.machine import MachineReader
+from finetui.__main__ import main
+MachineReader.read = lambda self: (open(sys.argv[2], "w").close(), threading.Event().wait())
+sys.exit(main(["--runs", sys.argv[1]]))
+"""
+
+
+def test_a_reading_that_hangs_does_not_hold_it_up(tmp_path: Path) -> None:
+    """As from a dead network disk or a driver that is stuck: a thread that cannot be ended."""
+    write_run(tmp_path, end=None)
+    hangs = tmp_path / "hangs"
+    with run_on_terminal(["-c", HANGING, str(tmp_path), str(hangs)], rows=36, columns=120) as terminal:
+        before = termios.tcgetattr(terminal.descriptor)
+        terminal.wait_for("demo")
+        while not hangs.exists():
+            terminal.read(0.05)
+        os.kill(terminal.pid, signal.SIGTERM)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert terminal.code == 128 + signal.SIGTERM
+        assert termios.tcgetattr(terminal.descriptor) == before
+        assert_restored(terminal.output)
 
 
 @pytest.mark.parametrize("ignoring", [False, True])

@@ -332,13 +332,15 @@ def test_ftui_with_a_folder_shows_its_runs_or_the_run_that_it_is(
     shown: list[tuple[Path, Path | None]] = []
 
     class Shown(Studio):
-        def run(self, **options: object) -> None:  # type: ignore[override]
+        async def run_on_terminal(self) -> int:
             shown.append((self._root, self._opened))
+            return 0
 
     for stream in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("finetui.app.Studio", Shown)
+    monkeypatch.setattr("finetui.leaving.SIGNALS", ())  # those of this process stay as they are
     for arguments in ([str(root / named)], ["--runs", str(root / named)]):
         assert main(arguments) == 0
     assert shown == [(root / runs, root / opened if opened else None)] * 2

@@ -13,12 +13,14 @@ from tui_screen import screen_text, settle
 
 from finetui.actions import ACTIONS, PLACES, SCOPES, actions_of, keymap_rules
 from finetui.app import Studio
+from finetui.interface import built_in_themes, interface
 from finetui.keys_page import keys_page
 from finetui.machine import Machine
 from finetui.screens.palette import choices_of, found
 from finetui.widgets.key_bar import KeyBar
 from finetui_core.errors import Problem
-from finetui_core.settings import Loaded, Settings
+from finetui_core.settings import Loaded, Settings, load
+from finetui_core.themes import load_theme, theme_files
 
 ROOT = Path(__file__).parents[2]
 STATIONS = ("Runs", "Decide", "Data", "Recipe", "Train", "Compare")
@@ -297,6 +299,22 @@ def test_quitting_is_known_to_the_keymap() -> None:
 def test_the_page_of_keys_is_current() -> None:
     """Where this fails: python -m finetui.keys_page > docs/keys.md"""
     assert (ROOT / "docs" / "keys.md").read_text() == keys_page()
+
+
+def test_the_examples_of_the_pages_are_without_fault(tmp_path: Path) -> None:
+    pages = (ROOT / "docs" / name for name in ("keys.md", "settings.md"))
+    examples = [
+        one for page in pages for one in re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
+    ]
+    assert len(examples) == 4
+    file = tmp_path / "mine.toml"
+    for example in examples:
+        file.write_text(example)
+        if "[colours]" in example:
+            assert not load_theme(file, built_in_themes()).dark
+        else:
+            loaded = load(file, interface().actions, theme_files(built_in_themes()))
+            assert loaded.problems == () and loaded.settings != Settings()
 
 
 FIRST_FRAME = """

@@ -29,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _studio(root: Path | None) -> int:
     """Show the runs in the folder `root`; where that is itself a run, open it."""
+    from finetui.leaving import end_at_once
+
+    end_at_once()
     if os.environ.get("TERM") in ("dumb", "unknown") or not all(
         stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)
     ):
@@ -38,6 +41,8 @@ def _studio(root: Path | None) -> int:
             file=sys.stderr,
         )
         return USAGE_ERROR
+
+    import asyncio
 
     from finetui.app import Studio
     from finetui.interface import interface
@@ -52,8 +57,10 @@ def _studio(root: Path | None) -> int:
     if opened is not None:
         folder = folder.parent
     studio = Studio(folder, loaded=loaded, look=MachineReader(folder).read, opened=opened)
-    studio.run(mouse=loaded.settings.mouse)
-    return studio.return_code or 0
+    try:
+        return asyncio.run(studio.run_on_terminal())
+    finally:
+        end_at_once()
 
 
 if __name__ == "__main__":

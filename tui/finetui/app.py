@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from textual.screen import Screen
 
 from finetui.actions import Action, actions_of, bindings
 from finetui.interface import built_in_themes
+from finetui.leaving import SIGNALS, end_by_force_later
 from finetui.machine import Machine
 from finetui.screens.runs import RunsScreen
 from finetui.text import safe
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from finetui.screens.run import RunScreen
 
 TERMINAL_CHECK_SECONDS = 3.0
-LAST_RESORT_SECONDS = 3.0
 MACHINE_SECONDS = 5.0
 THEME_CHECK_SECONDS = 2.0
 NOTICE_SECONDS = 8.0
@@ -83,6 +82,12 @@ class Studio(App[None]):
         if self.keymap:
             self.set_keymap({action: ",".join(keys) for action, keys in self.keymap.items()})
 
+    async def run_on_terminal(self) -> int:
+        """Run until it is quit, or ended by a signal, at whatever moment; returns the exit code."""
+        self._end_on_signals()
+        await self.run_async(mouse=self.settings.mouse)
+        return self.return_code or 0
+
     def get_default_screen(self) -> Screen[None]:
         return RunsScreen(self._root, self._clock)
 
@@ -95,7 +100,6 @@ class Studio(App[None]):
             self.set_timer(0.2, self._look_at_machine)
             self.set_interval(MACHINE_SECONDS, self._look_at_machine)
         if not self.is_headless:
-            self._end_on_signals()
             self.set_interval(TERMINAL_CHECK_SECONDS, self._end_without_terminal)
 
     def open_runs(self, paths: Sequence[Path]) -> None:
@@ -263,9 +267,9 @@ class Studio(App[None]):
             line.show(machine)
 
     def _end_on_signals(self) -> None:
-        """SIGTERM and SIGHUP leave the terminal as it was before, like quitting."""
+        """They leave the terminal as it was, like quitting; one that comes early waits for the first screen."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
                 loop.add_signal_handler(number, self._leave, 128 + number)
 
@@ -275,10 +279,8 @@ class Studio(App[None]):
             self._leave(128 + signal.SIGHUP)
 
     def _leave(self, code: int) -> None:
-        """Quit; if writing to a dead terminal holds that up, end the process."""
-        last_resort = threading.Timer(LAST_RESORT_SECONDS, os._exit, (code,))
-        last_resort.daemon = True
-        last_resort.start()
+        """Quit; if a thread that hangs or writing to a dead terminal holds that up, end the process."""
+        end_by_force_later(code, getattr(self._driver, "attrs_before", None))
         self.exit(return_code=code)
 
 

@@ -16,7 +16,7 @@ finds every fault in it.
 ```toml
 [keys]
 "run.pause" = "P"                 # one key
-"table.down" = ["down", "j", "n"] # or several, of which the first is shown
+"table.down" = ["down", "f6"]     # or several, of which the first is shown
 ```
 
 A key is a character or a name: `ctrl+x`, `f5`, `space`, `pageup`, `shift+tab`. A change that would take a key away

@@ -1,39 +1,56 @@
-"""Why a run failed, as far as it can be told: what to do, and the last words of its log."""
+"""Why a run failed or hangs, as far as it can be told: the last words of its log, then what to do."""
 
 from collections.abc import Sequence
 
 from finetui.lines_of import TextFile
+from finetui.text import safe
 from finetui.widgets.plot import Row
+from finetui_core.runs.liveness import RunState
 from finetui_core.runs.paths import RunPaths
 
-FAILED = frozenset({"failed", "died", "killed", "out_of_memory", "silent"})
+EXPLAINED = frozenset({"failed", "died", "killed", "out_of_memory", "silent", "stalled"})
 """States whose cause stands in the log, if anywhere."""
 MOST_LINES = 40
-_NO_MEMORY = ("out of memory", "outofmemory", "cannot allocate memory", "not enough memory")
+MOST_CELLS = 150
+"""Of one line of the log, so that the lines before it, and the hint, stay in sight."""
+_NO_MEMORY = (
+    *("out of memory", "outofmemory", "cannot allocate memory", "can't allocate memory"),
+    *("not enough memory", "memoryerror"),
+)
+_GPU = ("cuda", "hip", "gpu", "cublas")
 
 _MEMORY_HINT = (
-    "halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: the result stays the "
-    "same. Or set train.gradient_checkpointing = true, or a smaller data.max_length."
+    " ran out of memory: halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
+    "the result stays the same. Or set train.gradient_checkpointing = true, or a smaller data.max_length."
 )
 _HINTS = {
-    "out_of_memory": "The machine ran out of memory: " + _MEMORY_HINT,
-    "killed": "Somebody or something ended the process from outside. Continue with: ftui resume {id}",
+    "out_of_memory": "The machine" + _MEMORY_HINT,
+    "killed": "Ended from outside ({reason}); SIGKILL without a reason is often the memory that ran out. "
+    "Continue with: ftui resume {id}",
     "died": "Nobody saw how it ended, as after a power cut. Continue with: ftui resume {id}",
-    "silent": "The other machine writes nothing: look whether it, its network and its disk are well.",
+    "silent": "{reason}. Look whether that machine, its network and its disk are well; only there can be seen "
+    "whether the run goes on.",
+    "stalled": "It lives, but made {reason}: look at the machine, and at who waits for whom. It takes commands "
+    "only at the end of a step; once the process is ended, continue with: ftui resume {id}",
     "failed": "The log says why; once it is mended, continue with: ftui resume {id}",
 }
 
 
-def last_words(paths: RunPaths, attempt: int | None, state: str) -> tuple[Row, ...]:
+def last_words(paths: RunPaths, attempt: int | None, state: RunState) -> tuple[Row, ...]:
     """The end of the log of the last attempt, then a hint."""
     log = TextFile(paths.log(attempt)) if attempt is not None else None
     lines: Sequence[Row] = [row for _, row in log.before(log.end(), MOST_LINES)] if log else ()
-    said = [row for row in lines if "".join(text for text, _ in row).strip()]
-    return (*said, ((" → ", "warning"), (_hint(state, said, paths.id), "")))
+    said = [row for row in lines if _text(row).strip()]
+    shown = [tuple((safe(text, MOST_CELLS), style) for text, style in row) for row in said]
+    return (*shown, ((" → ", "warning"), (_hint(state, said, paths.id), "")))
 
 
-def _hint(state: str, lines: Sequence[Row], run_id: str) -> str:
-    text = "\n".join(part for row in lines for part, _ in row).lower()
-    if state == "failed" and any(words in text for words in _NO_MEMORY):
-        return "The GPU ran out of memory: " + _MEMORY_HINT
-    return _HINTS.get(state, "").format(id=run_id)
+def _hint(state: RunState, lines: Sequence[Row], run_id: str) -> str:
+    text = "\n".join((state.reason, *(_text(row) for row in lines))).lower()
+    if state.state == "failed" and any(words in text for words in _NO_MEMORY):
+        return ("The GPU" if any(words in text for words in _GPU) else "The machine") + _MEMORY_HINT
+    return _HINTS.get(state.state, "").format(id=run_id, reason=state.reason)
+
+
+def _text(row: Row) -> str:
+    return "".join(text for text, _ in row)

@@ -57,6 +57,9 @@ def _wait(view: RunView, asked: str, action: str) -> str:
                 talk(f"{action}: {status}")
         if status == "refused" or (status == "done" and action not in ENDING):
             return status
+    if view.state.state == "silent":
+        left = "the request stays in its mailbox, and is done if the run still goes on there"
+        raise RunFailed(f"{action}: no answer ({view.state.reason}); {left}")
     if status != "done":
         raise RunFailed(f"the run ended before it did this ({view.state.state}: {view.state.reason})")
     return status

@@ -88,9 +88,10 @@ def _put_all_away(found: list[RunPaths], action: str) -> list[RunPaths]:
     """Move all of them, or none where any cannot be moved."""
     problems = []
     for paths in found:
-        reason = manage.refusal(paths)
-        if reason is not None:
-            problems.append(Problem(f"{paths.id}: {reason}", str(paths.root)))
+        refused = manage.refusal(paths)
+        if refused is not None:
+            reason, hint = refused
+            problems.append(Problem(f"{paths.id}: {reason}", str(paths.root), hint))
     if problems:
         raise InputError(problems)
     move = manage.archive if action == "archive" else manage.delete

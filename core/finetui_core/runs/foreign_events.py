@@ -37,9 +37,9 @@ class EventFile:
         self.tail = RecordTail(path, last)
         self._last = last
 
-    def read(self) -> list[Scalar]:
-        """The scalars written since the last call, in file order."""
-        scalars = self._read()
+    def read(self, most: int | None = None) -> list[Scalar]:
+        """The scalars written since the last call, in file order; with `most`, of about so many bytes."""
+        scalars = self._read(most)
         while self._last is not None and not scalars and self._last < self.tail.size:
             self._last *= _MORE
             self.tail = RecordTail(self.tail.path, self._last)
@@ -47,8 +47,8 @@ class EventFile:
         self._last = None
         return scalars
 
-    def _read(self) -> list[Scalar]:
-        return [scalar for payload in self.tail.read() for scalar in scalars_of(payload)]
+    def _read(self, most: int | None = None) -> list[Scalar]:
+        return [scalar for payload in self.tail.read(most) for scalar in scalars_of(payload)]
 
 
 def scalars_of(event: bytes) -> list[Scalar]:

@@ -25,7 +25,7 @@ class RecordTail:
     A record that is still being written is waited for. Bytes that are no record are skipped up to the next
     whole one, and each such place is counted in `tears`. A file that has become shorter is read anew and
     counted in `restarts`; `size` is what it was at the last read, in bytes. With `last`, the first read starts
-    at most that many bytes before the end.
+    at most that many bytes before the end. `more` says that the last read stopped before the end, as asked.
     """
 
     def __init__(self, path: Path, last: int | None = None) -> None:
@@ -35,9 +35,14 @@ class RecordTail:
         self._last = last
         self._offset: int | None = None
         self.size = 0
+        self.more = False
 
-    def read(self) -> list[bytes]:
-        """The payloads completed since the last call, in file order; none where the file cannot be read."""
+    def read(self, most: int | None = None) -> list[bytes]:
+        """The payloads completed since the last call, in file order; none where the file cannot be read.
+
+        With `most`, no further record is begun after that many bytes.
+        """
+        self.more = False
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -50,7 +55,7 @@ class RecordTail:
                 self.restarts += 1
                 self._offset = 0
             self.size = size
-            return list(self._payloads(descriptor, size))
+            return list(self._payloads(descriptor, size, size if most is None else most))
         except OSError:
             return []
         finally:
@@ -62,13 +67,18 @@ class RecordTail:
             data = os.pread(descriptor, self._last, size - self._last)
             self._offset = size - self._last + _next(data, 0)
 
-    def _payloads(self, descriptor: int, size: int) -> Iterator[bytes]:
+    def _payloads(self, descriptor: int, size: int, most: int) -> Iterator[bytes]:
         offset = self._offset or 0
+        stop = offset + most
         while size - offset >= HEADER:
-            data = os.pread(descriptor, min(_SLICE, size - offset), offset)
+            if offset >= stop:
+                self.more = True
+                break
+            window = min(_SLICE, size - offset, stop - offset + HEADER + LONGEST + FOOTER)
+            data = os.pread(descriptor, window, offset)
             if not data:
                 break
-            payloads, used = self._split(data)
+            payloads, used = self._split(data, stop - offset)
             yield from payloads
             if not used:
                 used = self._pass_over(descriptor, data, offset, size)
@@ -77,11 +87,11 @@ class RecordTail:
             offset += used
             self._offset = offset
 
-    def _split(self, data: bytes) -> tuple[list[bytes], int]:
-        """The payloads at the beginning of `data`, and how many bytes are dealt with."""
+    def _split(self, data: bytes, most: int) -> tuple[list[bytes], int]:
+        """The payloads that begin in the first `most` bytes of `data`, and how many bytes are dealt with."""
         payloads: list[bytes] = []
         at = 0
-        while at < len(data):
+        while at < min(len(data), most):
             verdict, end = _judge(data, at)
             if verdict == "partial":
                 break

@@ -30,8 +30,9 @@ class News:
 class Source(Protocol):
     """The files of one run. `written` are the times at which they were, in unix seconds, ascending.
 
-    `partial` says that only the ends of long files were read; `total_steps` and `finished` are what the
-    trainer recorded of its plan, where it did.
+    `partial` says that only the ends of long files were read, and `more` that the last read left something since
+    it was to read about `most` bytes; `total_steps` and `finished` are what the trainer recorded of its plan,
+    where it did.
     """
 
     written: list[float]
@@ -39,11 +40,12 @@ class Source(Protocol):
     total_steps: int | None
     finished: bool
     partial: bool
+    more: bool
 
     @property
     def skipped(self) -> int: ...
 
-    def read(self) -> News: ...
+    def read(self, most: int | None = None) -> News: ...
 
 
 def source_of(path: Path, kind: Kind, last: int | None = None) -> Source:
@@ -68,11 +70,12 @@ class TrainerState:
         self.total_steps: int | None = None
         self.finished = False
         self.partial = False
+        self.more = False
         self.skipped = 0
         self._path = path
         self._read: tuple[Path, int, int] | None = None
 
-    def read(self) -> News:
+    def read(self, most: int | None = None) -> News:
         checkpoints = checkpoints_of(self._path)
         files = [self._path / STATE_FILE, *(folder / STATE_FILE for _, folder in checkpoints)]
         times = {file: time for file in files if (time := _written(file)) is not None}
@@ -119,6 +122,7 @@ class EventFiles:
         self.total_steps: int | None = None
         self.finished = False
         self.partial = False
+        self.more = False
         self._path = path
         self._last = last
         self._files: dict[Path, EventFile] = {}
@@ -127,29 +131,34 @@ class EventFiles:
     def skipped(self) -> int:
         return sum(file.tail.tears for file in self._files.values())
 
-    def read(self) -> News:
+    def read(self, most: int | None = None) -> News:
         paths = event_files_of(self._path)
         self.written = sorted(time for path in paths if (time := _written(path)) is not None)
         anew = any(path not in paths for path in self._files)
         if anew:
             self._files = {}
-        records = self._read_files(paths)
+        records = self._read_files(paths, most)
         if any(file.tail.restarts for file in self._files.values()):
             anew, self._files = True, {}
-            records = self._read_files(paths)
+            records = self._read_files(paths, most)
         return News(records, anew)
 
-    def _read_files(self, paths: list[Path]) -> list[Record]:
+    def _read_files(self, paths: list[Path], most: int | None) -> list[Record]:
+        """With `most`, what is new of the first file that has anything new."""
         records: list[Record] = []
+        self.more = False
         for path in paths:
             if path not in self._files:
                 self.partial = self.partial or _longer(path, self._last)
                 self._files[path] = EventFile(path, self._last)
             records += [
                 {"step": one.step, "t": one.t, our_name(one.tag): one.value}
-                for one in self._files[path].read()
+                for one in self._files[path].read(most)
                 if math.isfinite(one.t)
             ]
+            self.more = most is not None and (bool(records) or self._files[path].tail.more)
+            if self.more:
+                break
         return records
 
 
@@ -162,6 +171,7 @@ class MetricLines:
         self.total_steps: int | None = None
         self.finished = False
         self.partial = False
+        self.more = False
         self._folder = path
         self._last = last
         self._tail: Tail | None = None
@@ -172,7 +182,7 @@ class MetricLines:
     def skipped(self) -> int:
         return self._tail.skipped if self._tail else 0
 
-    def read(self) -> News:
+    def read(self, most: int | None = None) -> News:
         if self._tail is None:
             path = metric_file_of(self._folder)
             self.partial = _longer(path, self._last)
@@ -180,7 +190,8 @@ class MetricLines:
         time = _written(self._tail.path)
         self.written = [] if time is None else [time]
         restarts = self._tail.restarts
-        lines = self._tail.read()
+        lines = self._tail.read(most)
+        self.more = self._tail.behind > 0
         anew = self._tail.restarts != restarts
         if anew:
             self._step, self._lines = None, 0

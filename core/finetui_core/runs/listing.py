@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -16,12 +17,17 @@ from finetui_core.runs.reader import best_evaluation, last_words
 from finetui_core.runs.records import Attempt, Heartbeat, Identity, Record, read_small
 from finetui_core.runs.tail import Tail
 
+if TYPE_CHECKING:
+    from finetui_core.runs.foreign_best import BestScan
+
 PAGE = 32
 """Runs read before they are first shown: about a screen of them. Each further page is twice as long as all before."""
 LOOK_AGAIN_AFTER = 5.0
 """Seconds after which runs that have ended are looked at again."""
 _LAST_METRICS = 16_384  # bytes, about a hundred steps
-_WHOLE_FILES = 1 << 20  # bytes up to which another trainer's files are read whole
+_WHOLE_FILES = 1 << 20  # bytes up to which another trainer's files are read whole at once
+SCAN_SECONDS, SCAN_ONCE_SECONDS = 0.1, 1.0
+"""How long longer ones are read at each refresh, or for a list that is made once, to find the best values."""
 _MOST_LOSSES = 64
 UNREADABLE = "unreadable"
 """The state of a folder that should hold a run and cannot be read."""
@@ -79,10 +85,11 @@ class Listing:
         self._known: dict[str, _Watched] = {}
         self._looked_at = -math.inf
 
-    def refresh(self, *, everything: bool = False) -> Iterator[Listed]:
+    def refresh(self, *, everything: bool = False, scan_seconds: float = SCAN_SECONDS) -> Iterator[Listed]:
         """Read what may have changed and give what is known after each page; the last one is complete.
 
-        With `everything`, runs that have ended are looked at even if that was done a moment ago.
+        With `everything`, runs that have ended are looked at even if that was done a moment ago. The best values
+        of long files of other trainers come later: at each refresh these are read for about `scan_seconds`.
         """
         now = self._clock()
         everything = everything or now - self._looked_at >= LOOK_AGAIN_AFTER
@@ -102,6 +109,15 @@ class Listing:
                 page += 2 * page
                 yield self._listed(len(names) - place - 1)
         yield self._listed(0)
+        if self._scan(scan_seconds):
+            yield self._listed(0)
+
+    def _scan(self, seconds: float) -> bool:
+        """Read on in long files, of one run after the other; True if a best value was found."""
+        until, found = time.monotonic() + seconds, False
+        for watched in self._known.values():
+            found = watched.scan(until) or found
+        return found
 
     def _listed(self, unread: int) -> Listed:
         summaries = (watched.summary for watched in self._known.values())
@@ -112,7 +128,7 @@ class Listing:
 
 def list_runs(root: Path) -> list[RunSummary]:
     """A line about every run under `root`, newest first. Reads only the ends of long files."""
-    *_, complete = Listing(root).refresh()
+    *_, complete = Listing(root).refresh(scan_seconds=SCAN_ONCE_SECONDS)
     return list(complete.runs)
 
 
@@ -146,6 +162,14 @@ class _Watched:
         except Exception as error:  # one run, whatever its files hold, must not hide the others
             reason = f"its files make no sense: {type(error).__name__}: {error}"
             self.summary = _unreadable(RunPaths(self._path), reason)
+
+    def scan(self, until: float) -> bool:
+        """Look for the best value until then, on the monotonic clock; True if the summary has changed."""
+        reader = self._reader
+        if not isinstance(reader, _ForeignRun) or self.summary is None or not reader.scan(until):
+            return False
+        before, self.summary = self.summary, reader.with_best(self.summary)
+        return self.summary != before
 
 
 _MAY_CHANGE = frozenset({"starting", "running", "paused", "stalled", "silent"})
@@ -233,22 +257,43 @@ class _OurRun:
 
 
 class _ForeignRun:
-    """Reads the run of another trainer; of long files only the ends, and then no best value is known."""
+    """Reads the run of another trainer; of long files only the ends, so that their best value takes a `scan`."""
 
     def __init__(self, path: Path) -> None:
         from finetui_core.runs.foreign import ForeignView
 
         kind = kind_of(path)
         self._view = ForeignView(path, kind, _WHOLE_FILES) if kind else None
+        self._scan: BestScan | None = None
+        self._scanned = False
+
+    def scan(self, until: float) -> bool:
+        """Read on until then; True if this brought it to the end of what has been written."""
+        if self._view is None or not self._view.partial or self._scanned:
+            return False
+        if self._scan is None:
+            from finetui_core.runs.foreign_best import BestScan
+
+            self._scan = BestScan(self._view.path, self._view.kind)
+        while not self._scanned and time.monotonic() < until:
+            self._scan.read_on()
+            self._scanned = self._scan.done
+        return self._scanned
+
+    def with_best(self, summary: RunSummary) -> RunSummary:
+        best = self._scan.best if self._scan else None
+        if best is None:
+            return summary
+        return msgspec.structs.replace(summary, best_eval_loss=best[0], best_step=best[1])
 
     def read(self, now: float, here: Here) -> RunSummary | None:
         view = self._view
         if view is None:
             return None
-        view.refresh()
+        self._scanned = not view.refresh() and self._scanned
         facts = view.summary()
         losses = view.columns.column("loss")[-_MOST_LOSSES:]
-        return RunSummary(
+        summary = RunSummary(
             id=view.id,
             name=view.name,
             path=str(view.path),
@@ -267,6 +312,7 @@ class _ForeignRun:
             kind=view.kind,
             recent_losses=tuple(None if math.isnan(loss) else loss for loss in losses),
         )
+        return self.with_best(summary)
 
 
 def _unreadable(paths: RunPaths, reason: str) -> RunSummary:

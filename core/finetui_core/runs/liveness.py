@@ -8,6 +8,7 @@ from typing import Any, Literal
 from finetui_core.runs.process import boot_id, host_name, start_ticks
 from finetui_core.runs.process import process_identity as process_identity
 from finetui_core.runs.records import Attempt, End, Heartbeat
+from finetui_core.wording import age, duration
 
 State = Literal[
     "starting",
@@ -142,10 +143,10 @@ def _elsewhere(
     if finished is not None:
         return RunState(*_by_event(finished), since)
     if beat_age >= PRESUMED_DEAD_AFTER:
-        minutes = int(beat_age // 60)
-        return RunState("silent", f"no heartbeat from {attempt.host} for {minutes} min: presumed dead", since)
+        silence = f"no heartbeat from {attempt.host} for {age(beat_age)}: presumed dead"
+        return RunState("silent", silence, since)
     if beat_age >= SILENT_AFTER:
-        return RunState("silent", f"no heartbeat from {attempt.host} for {int(beat_age)} s", since)
+        return RunState("silent", f"no heartbeat from {attempt.host} for {duration(beat_age)}", since)
     state = _alive(attempt, heartbeat, beat_age, step_seconds)
     return RunState(state.state, f"{state.reason}, on {attempt.host}", state.since)
 
@@ -157,7 +158,7 @@ def _alive(
         return RunState("starting", "no heartbeat yet", attempt.started_at)
     step_age = heartbeat.step_age_s + beat_age
     if heartbeat.phase == "training" and step_age > max(STALLED_AFTER, STALLED_STEPS * (step_seconds or 0)):
-        return RunState("stalled", f"no step for {int(step_age)} s", heartbeat.t - heartbeat.step_age_s)
+        return RunState("stalled", f"no step for {duration(step_age)}", heartbeat.t - heartbeat.step_age_s)
     return RunState(_BY_PHASE.get(heartbeat.phase, "running"), heartbeat.phase, attempt.started_at)
 
 

@@ -15,6 +15,8 @@ from finetui_core.runs.listing import summarise
 from finetui_core.runs.liveness import LIVE
 from finetui_core.runs.lock import take_lock
 from finetui_core.runs.paths import ARCHIVE, TRASH, RunPaths
+from finetui_core.runs.process import host_name
+from finetui_core.runs.records import Attempt, read_small
 
 
 def relabel(paths: RunPaths, change: Callable[[Labels], Labels]) -> Labels:
@@ -54,24 +56,43 @@ def runs_folder(paths: RunPaths) -> Path:
     return folder.parent if folder.name in (ARCHIVE, TRASH) else folder
 
 
-def refusal(paths: RunPaths) -> str | None:
-    """Why a run cannot be moved; None where it can. A run that goes on is left alone."""
+def refusal(paths: RunPaths) -> tuple[str, str] | None:
+    """Why a run cannot be moved, and what to do; None where it can. A run that goes on is left alone."""
     if _is_of_another(paths):
-        return "a run of another trainer is only read"
+        return "a run of another trainer is only read", ""
     summary = summarise(paths.root)
     if summary is None:
-        return "there is no run any more"
-    if summary.state in LIVE and paths.attempt_numbers():
-        return f"it is {summary.state} ({summary.reason}); stop it first with: ftui ctl {paths.id} stop"
-    return None
+        return "there is no run any more", ""
+    numbers = paths.attempt_numbers()
+    if summary.state not in LIVE or not numbers:
+        return None
+    attempt = read_small(paths.attempt(numbers[-1]), Attempt)
+    reason = f"it is {summary.state} ({summary.reason})"
+    stop = f"stop it first with: ftui ctl {paths.id} stop"
+    if attempt is None or attempt.host == host_name():
+        return reason, stop
+    return f"{reason}, as far as its files tell", _ELSEWHERE.format(
+        id=paths.id, host=attempt.host, stop=stop, folder=runs_folder(paths)
+    )
+
+
+_ELSEWHERE = (
+    "ftui watch {id} tells after a minute whether it still writes. If it does, {stop} (the command travels by "
+    "files). If it does not, look at {host}: from here a dead process cannot be told from a broken network, and "
+    "nothing forces this. Once you know that it is over, move its folder yourself into {folder}/"
+    + ARCHIVE
+    + " or "
+    "{folder}/" + TRASH + "; ftui runs restore {id} brings it back"
+)
 
 
 def _put_away(paths: RunPaths, folder: str, done: str) -> RunPaths:
-    reason = refusal(paths)
-    if reason is None and runs_folder(paths) / folder == paths.root.parent:
-        reason = f"it is {done} already"
-    if reason is not None:
-        raise InputError(Problem(f"{paths.id} cannot be {done}: {reason}", str(paths.root)))
+    refused = refusal(paths)
+    if refused is None and runs_folder(paths) / folder == paths.root.parent:
+        refused = f"it is {done} already", ""
+    if refused is not None:
+        reason, hint = refused
+        raise InputError(Problem(f"{paths.id} cannot be {done}: {reason}", str(paths.root), hint))
     return _move(paths, runs_folder(paths) / folder)
 
 

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from finetui import states
 from finetui.actions import actions_of, bindings, key_name
 from finetui.followed import Followed
-from finetui.last_words import FAILED, last_words
+from finetui.last_words import EXPLAINED, last_words
 from finetui.panels import FOLLOWING, PANELS, Panels
 from finetui.picture import Moment, event_row, facts, moment
 from finetui.polling import Poller
@@ -273,17 +273,17 @@ class RunScreen(Screen[None]):
             self._show_commands()
 
     def _show_pane(self) -> None:
-        """The last events; of a run that failed, why."""
+        """The last events; of a run that failed or hangs, why."""
         view, pane = self._runs[0].view, self.query_one("#pane", Lines)
         attempts = getattr(view, "attempts", ())
-        failed = view.state.state in FAILED and not view.read_only
-        self.set_class(failed, "-failed")
-        title = content("why, and the last words of the log" if failed else "events")
+        explained = view.state.state in EXPLAINED and not view.read_only
+        self.set_class(explained, "-explained")
+        title = content("why, and the last words of the log" if explained else "events")
         if pane.border_title != title:  # setting it repaints the pane
             pane.border_title = title
-        if failed:
+        if explained:
             attempt = attempts[-1].attempt if attempts else None
-            pane.show(last_words(RunPaths(view.path), attempt, view.state.state))
+            pane.show(last_words(RunPaths(view.path), attempt, view.state))
         else:
             pane.show([event_row(event) for event in view.events[-LAST_EVENTS:]])
 

@@ -110,11 +110,12 @@ async def test_every_fault_of_a_recipe_is_told_and_nothing_is_started(
         await settle(pilot)
         await name_recipe(pilot, bad)
         shown = await press(pilot, "enter")
-        assert 'bad.toml:3:8: model.name: there is no folder "nowhere/"' in shown
+        assert 'bad.toml:3:8:model.name:thereisnofolder"nowhere/"' in "".join(shown.split())
         assert "… and 3 more" in shown and "Recipe of the new run" in shown
         pilot.app.screen.query_one(Input).value = str(tmp_path / "bat.toml")
         shown = await press(pilot, "enter")
-        assert "bat.toml: there is no such file" in shown and "bad.toml?" in shown and "more" not in shown
+        unwrapped = "".join(shown.split())  # long paths are wrapped anywhere
+        assert "bat.toml:thereisnosuchfile" in unwrapped and "bad.toml?" in unwrapped and "more" not in shown
         pilot.app.screen.query_one(Input).value = " "
         assert "no recipe is named" in await press(pilot, "enter")
         assert "Recipe of the new run" not in await press(pilot, "escape")

@@ -130,7 +130,7 @@ ACTIONS = (
     Action("help.close", ("q", "escape", "question_mark"), "close", "Close this page."),
     Action("help.down", ("down", "j"), "down", "Go down a line.", in_bar=False),
     Action("help.up", ("up", "k"), "up", "Go up a line.", in_bar=False),
-    Action("help.page_down", ("pagedown", "space"), "page down", "Go down a page.", in_bar=False),
+    Action("help.page_down", ("pagedown", "space"), "more", "Go down a page."),
     Action("help.page_up", ("pageup",), "page up", "Go up a page.", in_bar=False),
     Action("palette.run", ("enter",), "do it", "Do what the chosen line says."),
     Action("palette.down", ("down", "tab"), "down", "Go to the next line.", in_bar=False),

@@ -31,6 +31,8 @@ from finetui_core.runs.paths import RunPaths
 SLICE_SECONDS = 0.3
 """How long the thread reads before the charts are drawn again, while much is unread."""
 LAST_EVENTS = 20
+MOST_LOOKED_AT = 200
+"""Events from the end, phases among them."""
 STOP = "Stop this run? It saves a checkpoint and ends; it can be resumed."
 ABORT = "Abort this run? It ends at once, and what it did since the last checkpoint is lost."
 
@@ -248,10 +250,11 @@ class RunScreen(Screen[None]):
         if words:
             self._notice(words, "muted")
         else:
+            self.query_one("#notice", Lines).show(())
             self._show_commands()
 
     def _show_pane(self) -> None:
-        """The last events; of a run that failed, why."""
+        """The last events, but for the phases, which the state tells; of a run that failed, why."""
         view, pane = self._runs[0].view, self.query_one("#pane", Lines)
         attempts = getattr(view, "attempts", ())
         failed = view.state.state in FAILED and not view.read_only
@@ -263,7 +266,8 @@ class RunScreen(Screen[None]):
             attempt = attempts[-1].attempt if attempts else None
             pane.show(last_words(RunPaths(view.path), attempt, view.state.state))
         else:
-            pane.show([event_row(event) for event in view.events[-LAST_EVENTS:]])
+            happened = [event for event in view.events[-MOST_LOOKED_AT:] if event.get("type") != "phase"]
+            pane.show([event_row(event) for event in happened[-LAST_EVENTS:]])
 
     def _show_commands(self) -> None:
         """asked → acknowledged → done, for the last commands given here."""

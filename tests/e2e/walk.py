@@ -118,7 +118,7 @@ def take(walk: Walk) -> None:
 
     walk.step("back to the list", "b", see=r"\[1 Runs\]")
     walk.step("mark two runs", "g", "Space", "Space", see=lambda shown: shown.count("*") >= 2)
-    walk.step("compare them", "c", see=r"(first.*and second|second.*and first)")
+    walk.step("compare them", "c", see=overlaid)
     walk.step("back again", "b", see=r"\[1 Runs\]")
 
     walk.step("open the long run", "M", "g", "Enter", see=r"step \d+/5,000")
@@ -160,6 +160,11 @@ def zoomed_in(shown: str) -> bool:
     """The first label below the chart is no longer that of the first step."""
     labels = charts_of(shown).rstrip().rpartition("\n")[2].split()
     return "loss at step" in shown and bool(labels) and labels[0] != "0"
+
+
+def overlaid(shown: str) -> bool:
+    """The loss of both runs is in one chart, each with a mark of its own."""
+    return bool(re.search(r"● (first|second) .*■ (first|second) ", charts_of(shown)))
 
 
 def charts_of(shown: str) -> str:

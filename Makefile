@@ -13,7 +13,7 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell pip config get global.fin
 TORCH_BACKEND ?= $(if $(strip $(UV_FIND_LINKS)),,auto)
 INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e '.[train]' --group dev
 
-.PHONY: demo test test-slow check format lock clean
+.PHONY: demo test test-slow walk pictures check format lock clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ftui demo
@@ -23,6 +23,13 @@ test: $(VENV)/.ready
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m slow
+
+walk: $(VENV)/.ready
+	$(BIN)/python tests/e2e/walk.py --size 80x24
+	$(BIN)/python tests/e2e/walk.py --size 160x48
+
+pictures: $(VENV)/.ready
+	$(BIN)/python docs/make/pictures.py
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

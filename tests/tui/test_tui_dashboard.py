@@ -285,6 +285,26 @@ async def test_the_log_is_shown_literally_and_searched(tmp_path: Path) -> None:
         assert "line 99" in await press(pilot, "G")
 
 
+async def test_an_empty_log_says_so_until_something_comes(tmp_path: Path) -> None:
+    paths = make_run(tmp_path)
+    paths.log(1).write_text("")
+    async with opened(paths) as pilot:
+        assert "nothing was written here yet" in await press(pilot, "o")
+        paths.log(1).write_text("the first line\n")
+        add_events(paths, {"type": "phase", "phase": "training"})
+        shown = await look_again(pilot)
+        assert "the first line" in shown and "nothing was written" not in shown
+
+
+async def test_the_events_below_the_charts_leave_out_the_phases(tmp_path: Path) -> None:
+    paths = make_run(tmp_path)
+    add_events(paths, *({"type": "phase", "phase": phase} for phase in ("saving", "training", "saving")))
+    async with opened(paths) as pilot:
+        below = (await settle(pilot)).partition("─events─")[2]
+        assert "checkpoint saved at step 100" in below and "saving" not in below
+        assert "saving" in await press(pilot, "v")
+
+
 async def test_escape_leaves_the_search_and_not_the_run(tmp_path: Path) -> None:
     async with opened(make_run(tmp_path)) as pilot:
         await press(pilot, "o", "slash", "x", "escape")
@@ -296,13 +316,17 @@ async def test_escape_leaves_the_search_and_not_the_run(tmp_path: Path) -> None:
 async def test_samples_of_two_steps_stand_side_by_side(tmp_path: Path) -> None:
     paths = make_run(tmp_path)
     for step, answer in ((0, "nothing"), (50, "half"), (100, "all of it")):
-        append(paths.sample_file(step), {"prompt": "What?", "reference": "all", "answer": answer})
+        append(
+            paths.sample_file(step), {"prompt": "What?\nNow?", "reference": "all\nof it", "answer": answer}
+        )
     async with opened(paths) as pilot:
         shown = await press(pilot, "t")
+        assert shown.count("1. ") == 1 and shown.count("wanted: ") == 1
         assert "step 0 " in shown and "│ step 100" in shown
         assert any("nothing" in line and "│ all of it" in line for line in shown.split("\n"))
         shown = await press(pilot, "left", "L")
         assert any("half" in line and "│ half" in line for line in shown.split("\n"))
+        assert "beside" in shown and "beside" not in await press(pilot, "i")
 
 
 async def test_the_recipe_and_its_difference_from_the_run_before(tmp_path: Path) -> None:

@@ -230,6 +230,15 @@ async def test_a_disabled_action_stays_in_the_bar_and_its_reason_is_told(tmp_pat
         assert "(nothing to copy)" in await settle(pilot)
 
 
+async def test_the_help_page_wraps_its_sentences(tmp_path: Path) -> None:
+    async with studio(tmp_path).run_test(size=(44, 120)) as pilot:
+        await settle(pilot)
+        await pilot.press("question_mark")
+        shown = " ".join((await settle(pilot)).split())
+        for action in actions_of("table", "runs"):
+            assert action.help in shown, action.id
+
+
 async def test_a_bar_with_too_many_keys_keeps_the_ways_to_find_them(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", steps=5)
     async with studio(tmp_path).run_test(size=(44, 24)) as pilot:

@@ -134,7 +134,7 @@ ACTIONS = (
     Action("help.close", ("q", "escape", "question_mark"), "close", "Close this page."),
     Action("help.down", ("down", "j"), "down", "Go down a line.", in_bar=False),
     Action("help.up", ("up", "k"), "up", "Go up a line.", in_bar=False),
-    Action("help.page_down", ("pagedown", "space"), "page down", "Go down a page.", in_bar=False),
+    Action("help.page_down", ("pagedown", "space"), "more", "Go down a page."),
     Action("help.page_up", ("pageup",), "page up", "Go up a page.", in_bar=False),
     Action("told.close", ("q", "escape", "enter"), "close", "Close this page."),
     Action("told.copy", ("Y",), "copy", "Copy all that it says."),

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from finetui.machine import NO_GPU
 from finetui.widgets.plot import Row, Span
 from finetui_core import wording
 
@@ -34,7 +35,8 @@ def machine_rows(samples: Sequence[Record]) -> tuple[Row, ...]:
         (),
     ]
     if sample.get("gpu_note"):
-        rows += [((" ", ""), (str(sample["gpu_note"]), "warning")), ()]
+        note = str(sample["gpu_note"])
+        rows += [((" ", ""), (note, "muted" if note == NO_GPU else "warning")), ()]
     for place, gpu in enumerate(gpus_of(sample)):
         rows += [*_gpu_rows(gpu, place), ()]
     rows.append(_bar_row("CPU", wording.number(sample.get("cpu")), ""))

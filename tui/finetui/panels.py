@@ -62,7 +62,9 @@ class Panels:
         """What is compared in a panel, for the notice line."""
         if name == "samples" and (steps := sample_steps(self.paths.samples)):
             left, right = self._steps(steps)
-            return f"step {left:,} beside step {right:,} of {len(steps)}: ←/→ change the right one, H/L the left one"
+            return (
+                f"step {left:,} beside step {right:,} of {len(steps)}: ←/→ turn the right side, H/L the left"
+            )
         if name == "recipe" and len(self._others()) > 0:
             return "←/→ compare with an older or a newer run"
         return ""

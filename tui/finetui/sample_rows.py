@@ -39,12 +39,16 @@ def sample_rows(
     rows: list[Row] = []
     for number, sample in enumerate(right[1], 1):
         prompt = str(sample.get("prompt"))
-        rows += [((f" {number}. ", "strong"), (line, "")) for line in _lines(prompt, width - 5)]
+        label = f" {number}. "
+        rows += [
+            (((label if place == 0 else " " * len(label)), "strong"), (line, ""))
+            for place, line in enumerate(_lines(prompt, width - 5))
+        ]
         reference = sample.get("reference")
         if reference:
             rows += [
-                (("    ", ""), ("wanted: ", "muted"), (line, "good"))
-                for line in _lines(reference, width - 13)
+                (("    ", ""), ("        " if place else "wanted: ", "muted"), (line, "good"))
+                for place, line in enumerate(_lines(reference, width - 13))
             ]
         answer = before.get(prompt, {}).get("answer")
         rows += _beside(

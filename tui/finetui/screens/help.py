@@ -9,7 +9,7 @@ from textual.screen import ModalScreen
 from finetui.actions import SCOPES, actions_of, bindings, keys_of
 from finetui.text import pad
 from finetui.widgets.key_bar import KeyBar
-from finetui.widgets.lines import Lines
+from finetui.widgets.lines import Lines, wrapped_row
 from finetui.widgets.plot import Row
 from finetui_core.keymap import Keys
 
@@ -24,11 +24,19 @@ class Help(ModalScreen[None]):
         self._rows = help_rows(scopes, keys, unavailable)
 
     def compose(self) -> ComposeResult:
-        lines = Lines(self._rows)
-        lines.styles.height = len(self._rows)
         with VerticalScroll():
-            yield lines
+            yield self._page(Lines())
         yield KeyBar(("help",))
+
+    def on_resize(self) -> None:
+        self._page(self.query_one(Lines))
+
+    def _page(self, lines: Lines) -> Lines:
+        """All sentences in `lines`, wrapped: the height of the page follows from its width."""
+        rows = [line for row in self._rows for line in wrapped_row(row, self.app.size.width - 1)]
+        lines.styles.height = len(rows)
+        lines.show(rows)
+        return lines
 
     def action_close(self) -> None:
         self.dismiss()
@@ -59,7 +67,7 @@ def help_rows(
         for action in some:
             reason = (unavailable or {}).get(action.id)
             style = "" if reason is None else "muted"
-            said = f" Not now: {reason}." if reason else ""
-            keys_span = (f"   {pad(keys_of(action), width)}  ", style or "strong")
-            rows.append((keys_span, (action.help, style), (said, "warning")))
+            rows.append(((f"   {pad(keys_of(action), width)}  ", style or "strong"), (action.help, style)))
+            if reason:
+                rows.append(((" " * (width + 5), ""), (f"Not now: {reason}.", "warning")))
     return tuple(rows)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 SLICE_SECONDS = 0.3
 """How long the thread reads before the charts are drawn again, while much is unread."""
 LAST_EVENTS = 20
+MOST_LOOKED_AT = 200
+"""Events from the end, phases among them."""
 STOP = "Stop this run? It saves a checkpoint and ends; it can be continued."
 ABORT = "Abort this run? It ends at once, and what it did since the last checkpoint is lost."
 
@@ -270,10 +272,11 @@ class RunScreen(Screen[None]):
         if words:
             self._notice(words, "muted")
         else:
+            self.query_one("#notice", Lines).show(())
             self._show_commands()
 
     def _show_pane(self) -> None:
-        """The last events; of a run that failed or hangs, why."""
+        """The last events, but for the phases, which the state tells; of a run that failed or hangs, why."""
         view, pane = self._runs[0].view, self.query_one("#pane", Lines)
         attempts = getattr(view, "attempts", ())
         explained = view.state.state in EXPLAINED and not view.read_only
@@ -285,7 +288,8 @@ class RunScreen(Screen[None]):
             attempt = attempts[-1].attempt if attempts else None
             pane.show(last_words(RunPaths(view.path), attempt, view.state))
         else:
-            pane.show([event_row(event) for event in view.events[-LAST_EVENTS:]])
+            happened = [event for event in view.events[-MOST_LOOKED_AT:] if event.get("type") != "phase"]
+            pane.show([event_row(event) for event in happened[-LAST_EVENTS:]])
 
     def _show_commands(self) -> None:
         """asked → acknowledged → done, for the last commands given here; of an ended run, how it goes on."""

@@ -28,10 +28,14 @@ class ChartView(Widget):
         super().__init__(id=id)
         self._place = place
         self._rows: tuple[Row, ...] = ()
+        self._drawn_for = self.size
 
     def show(self, rows: Sequence[Row]) -> None:
-        """Replace the rows."""
+        """Replace the rows, which were drawn for the size of now."""
         before, self._rows = self._rows, tuple(rows)
+        if self._drawn_for != self.size:
+            self._drawn_for, before = self.size, ()
+            self.refresh()
         paint.refresh_changed(self, before, self._rows)
 
     def on_resize(self, event: events.Resize) -> None:
@@ -41,4 +45,6 @@ class ChartView(Widget):
         self.post_message(self.Chosen(self._place, event.x))
 
     def render_line(self, y: int) -> Strip:
-        return paint.strip(self, self._rows[y] if y < len(self._rows) else (), self.size.width)
+        """Empty while the rows are those of another size: a torn chart looks like a broken one."""
+        rows = self._rows if self.size == self._drawn_for else ()
+        return paint.strip(self, rows[y] if y < len(rows) else (), self.size.width)

@@ -37,14 +37,14 @@ class Lines(Widget):
         before, (width, height) = self._shown, self.size
         if self._tail:
             last = self._rows[-height:] if height else ()
-            wrapped = [line for row in last for line in _wrapped(row, width)]
+            wrapped = [line for row in last for line in wrapped_row(row, width)]
             self._shown = tuple(wrapped[-height:]) if height else ()
         else:
             self._shown = self._rows[:height]
         paint.refresh_changed(self, before, self._shown)
 
 
-def _wrapped(row: Row, width: int) -> list[Row]:
+def wrapped_row(row: Row, width: int) -> list[Row]:
     """Wrap the last span of `row` under its own beginning."""
     if not row:
         return [row]

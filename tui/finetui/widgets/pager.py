@@ -13,6 +13,8 @@ from finetui.text import safe, wrapped
 from finetui.widgets import paint
 from finetui.widgets.plot import Row
 
+NOTHING: Row = ((" nothing was written here yet", "muted"),)
+
 
 class Pager(Widget, can_focus=True):
     """Shows a source, wrapped. At its end it follows what comes; moving away from there stops that."""
@@ -180,6 +182,7 @@ class Pager(Widget, can_focus=True):
             lines = self._source.after(self._top, height + self._skip)
             rows = self._rows_of(lines)[self._skip :][:height]
         self._shown = tuple(highlighted(row, self._text) if self._text else row for _, _, row in rows)
+        self._shown = self._shown or (NOTHING,)
         paint.refresh_changed(self, before, self._shown)
 
     def _rows_of(self, lines: list[Line]) -> list[tuple[int, int, Row]]:

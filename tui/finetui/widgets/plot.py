@@ -34,7 +34,7 @@ MARKER = "◆"
 _GLYPHS = {"line": "━", "dots": "⠢", "markers": MARKER}
 _ABOVE, _BELOW = "↑", "↓"
 _MARK_EVERY = 14  # columns between the marks on a line
-_LEAST_LEGEND_HEIGHTS = ((16, 3), (9, 2), (0, 1))
+_LEAST_LEGEND_HEIGHTS = ((14, 3), (9, 2), (0, 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _progress(now: Moment, run: Followed) -> Row:
     reason = "" if reason == summary["state"] else reason
     step, total = wording.number(summary.get("step")), wording.number(summary.get("total_steps"))
     share = f" ({wording.percent(step / total)})" if step is not None and total else ""
-    left = wording.number(summary.get("eta_seconds"))
+    left = wording.number(summary.get("eta_seconds")) if now.done_at is not None else None
     if run.gone:
         return _joined(
             (" ! its folder is gone", "bad"), (f"it was {words} at step {wording.count(step)}", "")

@@ -17,9 +17,11 @@ class Canvas:
         self._styles = [[""] * width for _ in range(height)]
 
     def dot(self, x: int, y: int, style: str) -> None:
+        """Set a dot; a mark that stands there keeps its own style."""
         column, row = x // 2, y // 4
         self._bits[row][column] |= _DOT_BITS[y % 4][x % 2]
-        self._styles[row][column] = style
+        if not self._glyphs[row][column]:
+            self._styles[row][column] = style
 
     def mark(self, x: int, y: int, glyph: str, style: str) -> None:
         """Put `glyph` over the character that has this dot."""

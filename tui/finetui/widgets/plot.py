@@ -124,7 +124,8 @@ def plot(
     x, y = Scale(*window, columns * 2), Scale(y_low, y_high, rows * 4, look.log)
     if look.at is not None and window[0] <= look.at <= window[1]:
         canvas.upright(x.dot(look.at), "accent")
-    for place, one in enumerate(series):
+    few_points_first = sorted(enumerate(series), key=lambda pair: pair[1].kind != "markers")
+    for place, one in few_points_first:  # the straight lines between them must not hide a curve
         _draw(canvas, one, x, y, place)
     for mark in cut_off:
         canvas.mark(x.dot(mark.x), 0 if mark.glyph == _ABOVE else rows * 4 - 1, mark.glyph, mark.style)

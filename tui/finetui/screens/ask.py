@@ -8,7 +8,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from finetui.actions import bindings
-from finetui.text import safe
+from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui_core.errors import InputError
@@ -29,7 +29,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Lines((((f" {self._question}", "strong"),),))
-            yield Input(safe(self._text), compact=True, select_on_focus=False)
+            yield Field(self._text, compact=True, select_on_focus=False)
             yield Lines(id="fault")
         yield KeyBar(self.SCOPES)
 

@@ -19,6 +19,7 @@ from finetui.run_commands import COMMANDS, command_row, why_not
 from finetui.screens.confirm import Confirm
 from finetui.text import content
 from finetui.widgets.chart_grid import ChartGrid
+from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.pager import Pager
@@ -66,7 +67,7 @@ class RunScreen(Screen[None]):
         yield ChartGrid(id="charts")
         yield Lines(id="pane", tail=True)
         yield Pager(id="text")
-        yield Input(id="search", placeholder="search", select_on_focus=False)
+        yield Field(id="search", placeholder="search", select_on_focus=False)
         yield Lines(id="notice")
         yield KeyBar(("run", "chart", "studio"))
         yield KeyBar(("log", "run", "studio"))

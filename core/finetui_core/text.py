@@ -49,9 +49,10 @@ def _is_hidden(character: str) -> bool:
 
 
 def _is_combining(character: str) -> bool:
-    """Marks, and the Hangul vowels and finals that take no cell of their own."""
+    """Marks, skin tones, Hangul vowels and finals: about their width the terminals and we do not agree."""
     return (
-        unicodedata.category(character) in ("Mn", "Me")
+        unicodedata.category(character) in ("Mn", "Me", "Mc")
+        or "\U0001f3fb" <= character <= "\U0001f3ff"
         or "\u1160" <= character <= "\u11ff"
         or "\ud7b0" <= character <= "\ud7ff"
     )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetui_core.runs.records import End, Heartbeat, decode_line, encode_line, read_small
+from finetui_core.runs.records import End, Heartbeat, content_of, decode_line, encode_line, read_small
 
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(), st.text())
 KEYS = st.text().filter(lambda key: key != "nonfinite")
@@ -63,3 +63,11 @@ def test_small_files_ignore_unknown_fields_and_damage(tmp_path: Path) -> None:
         '{"seq":1,"t":2,"step":3,"total_steps":4,"step_age_s":5,"phase":"training","pid":6,"new":[]}'
     )
     assert read_small(path, Heartbeat) == Heartbeat(1, 2, 3, 4, 5, "training", 6)
+
+
+def test_a_file_that_is_not_small_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="too large"):
+        content_of(path)
+    assert read_small(path, Heartbeat) is None

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetui_core.runs.reader import Tail, read_records
+from finetui_core.runs.tail import LONGEST_LINE, Tail, read_records
 
 GOOD = st.dictionaries(st.sampled_from("abc"), st.integers(0, 9)).map(lambda r: json.dumps(r).encode())
 BAD = st.sampled_from([b'{"a": 1', b"\0\0\0\0", b"[1]", b"null", b'{"a": \xff}', b'\0{"a": 1}', b"}{"])
@@ -104,3 +104,13 @@ def test_lines_longer_than_one_read_are_joined(tmp_path: Path) -> None:
     text = "x" * (3 << 20)
     path.write_bytes(json.dumps({"a": text}).encode() + b"\n")
     assert read_records(path) == [{"a": text}]
+
+
+def test_a_line_that_does_not_end_is_given_up_and_the_next_one_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a":"' + b"x" * (LONGEST_LINE + (1 << 20)))
+    tail = Tail(path)
+    assert tail.read() == [] and tail.behind == 0
+    append(path, b"x" * LONGEST_LINE + b'"}\n{"a":2}\n')
+    assert tail.read() == [{"a": 2}]
+    assert tail.skipped == 1

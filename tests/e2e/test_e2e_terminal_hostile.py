@@ -5,64 +5,19 @@ import re
 import subprocess
 import sys
 import time
-import unicodedata
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from finetui.actions import ACTIONS, Action
-from hostile import MARK, TEXTS, as_argument, begin, bytes_of, end, hostile_run
-from terminal import KEYS, TOKEN, Terminal, run_on_terminal
+from harmless import DEPTHS, USUAL, Depth, assert_plain, leave
+from hostile import TEXTS, as_argument, begin, bytes_of, end, hostile_run
+from terminal import KEYS, Terminal, run_on_terminal
 
-COLOURS = re.compile(r"[0-9;]*m")
-PLACE = re.compile(r"(\d*);?(\d*)H")
-SWITCHES = ("1049", "25", "7", "1000", "1003", "1015", "1006", "1004", "2004")
-MODES = {f"?{mode}{state}" for mode in SWITCHES for state in "hl"} | {"?2026$p", "?2048$p", ">25u", "<u"}
-"""What Textual 8.2 sends at the start and the end, and when another program is started."""
-POINTER = re.compile(r"\]22;[a-z-]*(\x07|\x1b\\)")
-HIDDEN = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
-MOST_MARKS = 4
 AFTER_ESCAPE = 0.2  # seconds; sooner, the next key would be taken for one with Alt
 NAMED = {"slash": "/", "colon": ":", "question_mark": "?", "space": " ", "plus": "+", "minus": "-"}
 NOT_PRESSED = frozenset({"quit", "leave", "copy", "archive", "open", "back", "help", "palette"})
-
-
-def assert_harmless(output: bytes | bytearray, rows: int, columns: int) -> None:
-    """Only what Textual itself writes may be there: colours, places on the screen, and its modes."""
-    text = output.decode("utf-8")  # raises where a byte of broken UTF-8 got through
-    for match in TOKEN.finditer(text):
-        around = repr(text[max(0, match.start() - 60) : match.end() + 60])
-        if match["csi"] is not None:
-            assert is_ours(match["csi"], rows, columns), around
-        elif match["string"] is not None:
-            assert POINTER.fullmatch(match["string"]), around
-        elif match["text"] is not None:
-            assert_plain(match["text"], around)
-        else:
-            assert match[0] in "\r\n" and text[match.end() - 1 :][:2] in (
-                "\r\n",
-                "\n" + text[match.end() :][:1],
-            )
-    assert str(MARK)[:2] not in "".join(match["csi"] or "" for match in TOKEN.finditer(text))
-
-
-def is_ours(csi: str, rows: int, columns: int) -> bool:
-    if csi in MODES:
-        return True
-    if COLOURS.fullmatch(csi):
-        return all(int(number or 0) < 256 for number in csi[:-1].split(";"))
-    place = PLACE.fullmatch(csi)
-    return place is not None and int(place[1] or 1) <= rows and int(place[2] or 1) <= columns
-
-
-def assert_plain(text: str, around: str) -> None:
-    marks = 0
-    for character in text:
-        assert unicodedata.category(character) not in HIDDEN, around
-        assert not 0xFE00 <= ord(character) <= 0xFE0F, around
-        marks = marks + 1 if unicodedata.category(character) in ("Mn", "Me") else 0
-        assert marks <= MOST_MARKS, around
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +28,11 @@ def all_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def studio(root: Path, rows: int, columns: int) -> AbstractContextManager[Terminal]:
-    return run_on_terminal(["-m", "finetui", "--runs", str(root)], rows=rows, columns=columns)
-
-
-def leave(terminal: Terminal) -> None:
-    """It still answers, and ends as asked."""
-    terminal.press("\x11")  # ctrl+q
-    assert terminal.wait_for_end() == 0, terminal.screen()
-    assert_harmless(terminal.output, terminal.display.rows, terminal.display.columns)
+def studio(
+    root: Path, rows: int, columns: int, depth: Depth = USUAL, **environment: str
+) -> AbstractContextManager[Terminal]:
+    arguments = ["-m", "finetui", "--runs", str(root)]
+    return run_on_terminal(arguments, rows=rows, columns=columns, **{**depth.environment, **environment})
 
 
 def test_the_list_of_runs(all_runs: Path) -> None:
@@ -142,15 +93,36 @@ def ask(terminal: Terminal) -> str:
 
 
 @pytest.mark.parametrize("size", [(24, 80), pytest.param((60, 200), marks=pytest.mark.slow)])
-def test_each_panel_of_a_run(tmp_path: Path, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "depth",
+    [depth if depth is USUAL else pytest.param(depth, marks=pytest.mark.slow) for depth in DEPTHS.values()],
+    ids=list(DEPTHS),
+)
+def test_each_panel_of_a_run(tmp_path: Path, size: tuple[int, int], depth: Depth) -> None:
     number = next(n for n, text in enumerate(TEXTS) if "\x1b]52;" in text)
     hostile_run(tmp_path, number, over=False, others=True)
-    with studio(tmp_path, *size) as terminal:
+    with studio(tmp_path, *size, depth) as terminal:
         terminal.wait_for(begin(number))
         seen = ask(terminal) + walk(terminal)
-        leave(terminal)
+        leave(terminal, depth)
     assert f"{begin(number)}␛]52;" in seen
     assert end(len(TEXTS) - 1) in seen
+
+
+@pytest.mark.parametrize("depth", DEPTHS.values(), ids=list(DEPTHS))
+def test_all_texts_at_each_depth_of_colour(tmp_path: Path, depth: Depth) -> None:
+    hostile_run(tmp_path, 0, over=False, others=True)
+    with studio(tmp_path, 100, 240, depth) as terminal:
+        terminal.wait_for(begin(0))
+        terminal.press("enter")
+        terminal.wait_for("[5 Train]")
+        seen = ""
+        for action, key in actions("run"):
+            if action.help.startswith("Show"):
+                terminal.press(key)
+                seen += terminal.settle(0.1)
+        leave(terminal, depth)
+    assert seen.count(end(len(TEXTS) - 1)) >= 2
 
 
 @pytest.mark.slow

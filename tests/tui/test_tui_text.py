@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from finetui.text import content, pad, safe, wrapped
+from finetui.text import _cut, content, pad, safe, wrapped
 
 anything = st.text(st.characters(exclude_categories=())) | st.text(
     st.sampled_from("a\x1b\n\t\x7f\x85\u202e\u200b\u2028\ud800\ufffd\u0301\u20dd\ufe0f\u115f日👍🏽[/]")
@@ -42,6 +42,8 @@ def test_hidden_characters_become_marks() -> None:
 
 def test_stacked_marks_are_capped() -> None:
     assert safe("e" + "\u0301" * 6) == "e" + "\u0301" * 4 + "\\u{301}" * 2
+    assert safe("\u0915" + "\u0903" * 5) == "\u0915" + "\u0903" * 4 + "\\u{903}"
+    assert safe("👍" + "🏽" * 5) == "👍" + "🏽" * 4 + "\\u{1f3fd}"
 
 
 def test_a_cut_shows() -> None:
@@ -51,3 +53,13 @@ def test_a_cut_shows() -> None:
 
 def test_content_is_never_markup() -> None:
     assert content("[INST] [red]x[/] [@click=app.quit]y").plain == "[INST] [red]x[/] [@click=app.quit]y"
+
+
+@given(anything, st.integers(0, 3))
+def test_of_a_long_text_the_beginning_is_what_is_seen(text: str, limit: int) -> None:
+    assert safe(text * 50, limit) == _cut(safe(text * 50), limit)
+
+
+def test_of_a_very_long_text_the_beginning_is_wrapped() -> None:
+    lines = wrapped("e\u0301" * 10**6, 80)
+    assert len(lines) < 200 and lines[-1].endswith("…")

@@ -9,6 +9,8 @@ from finetui.widgets.plot import Row, Span
 from finetui_core import wording
 
 BAR_CELLS = 20
+MOST_GPUS = 64
+"""GPUs that are shown of one machine."""
 
 Record = Mapping[str, Any]
 
@@ -49,7 +51,7 @@ def machine_rows(samples: Sequence[Record]) -> tuple[Row, ...]:
 
 def gpus_of(sample: Record) -> list[Record]:
     gpus = sample.get("gpus")
-    return [gpu for gpu in gpus if isinstance(gpu, dict)] if isinstance(gpus, list) else []
+    return [gpu for gpu in gpus[:MOST_GPUS] if isinstance(gpu, dict)] if isinstance(gpus, list) else []
 
 
 def _gpu_in_short(gpu: Record, place: int) -> str:

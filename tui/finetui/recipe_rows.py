@@ -1,6 +1,7 @@
 """The recipe of a run as it was carried out, and how it differs from that of another run."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -11,6 +12,9 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import content_of
 
 NONE = "(not set)"
+MOST_OPTIONS = 1000
+"""Options that are shown of a recipe, which has about a hundred."""
+_WIDEST_NAME = 48
 
 
 def read_recipe(paths: RunPaths) -> dict[str, str]:
@@ -19,7 +23,13 @@ def read_recipe(paths: RunPaths) -> dict[str, str]:
         content = msgspec.json.decode(content_of(paths.resolved_recipe))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
-    return dict(_flat(content, "")) if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    options = dict(islice(_flat(content, ""), MOST_OPTIONS + 1))
+    if len(options) > MOST_OPTIONS:
+        options.popitem()
+        options["…"] = f"only the first {MOST_OPTIONS:,} options are shown"
+    return options
 
 
 def _flat(table: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
@@ -50,7 +60,7 @@ def recipe_rows(
     """The differences from `other` (its name, its recipe), then every option."""
     if not own:
         return (((" this run has no recipe that can be read", "muted"),),)
-    name_width = max(len(name) for name in own)
+    name_width = min(max(len(name) for name in own), _WIDEST_NAME)
     rows: list[Row] = []
     if other is not None:
         rows += [*_difference_rows(own, *other, name_width, width), ()]

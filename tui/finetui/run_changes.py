@@ -6,7 +6,7 @@ from pathlib import Path
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs import manage
-from finetui_core.runs.labels import Labels, noted, renamed, tagged
+from finetui_core.runs.labels import MOST_NAME, MOST_NOTE, Labels, noted, renamed, tagged
 from finetui_core.runs.listing import RunSummary
 from finetui_core.runs.paths import ARCHIVE, RunPaths
 
@@ -53,7 +53,7 @@ def tag_words(words: str) -> tuple[list[str], list[str]]:
 QUESTIONS: Mapping[str, Question] = {
     "rename": Question(
         'Name to show for {} ("" for the first one)',
-        lambda run: run.label,
+        lambda run: run.label[:MOST_NAME],
         lambda text: renamed(Labels(), text),
         rename,
     ),
@@ -63,7 +63,9 @@ QUESTIONS: Mapping[str, Question] = {
         lambda text: tagged(Labels(), *tag_words(text)),
         tag,
     ),
-    "note": Question("Note for {}", lambda run: run.note, lambda text: noted(Labels(), text), note),
+    "note": Question(
+        "Note for {}", lambda run: run.note[:MOST_NOTE], lambda text: noted(Labels(), text), note
+    ),
 }
 
 

@@ -9,9 +9,10 @@ from rich.cells import cell_len
 
 from finetui.text import pad, wrapped
 from finetui.widgets.plot import Row
-from finetui_core.runs.tail import read_records
+from finetui_core.runs.tail import Tail
 
 _NAME = re.compile(r"step-(\d+)\.jsonl")
+MOST_SAMPLES, MOST_BYTES = 100, 1 << 20
 _GAP = " │ "
 _LEAST_COLUMN = 24
 
@@ -27,8 +28,9 @@ def sample_steps(folder: Path) -> list[int]:
     return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
 
 
-def read_samples(path: Path) -> list[Record]:
-    return list(read_records(path))
+def read_samples(path: Path) -> Sequence[Record]:
+    """The first sample answers in a file; a run writes a few of them."""
+    return Tail(path).read(MOST_BYTES)[:MOST_SAMPLES]
 
 
 def sample_rows(
@@ -55,6 +57,8 @@ def sample_rows(
             (f"step {left[0]:,}", answer), (f"step {right[0]:,}", sample.get("answer")), width - 4
         )
         rows.append(())
+    if len(right[1]) >= MOST_SAMPLES:
+        rows.append(((f" only the first {MOST_SAMPLES} samples of a step are shown", "muted"),))
     return tuple(rows)
 
 

@@ -3,7 +3,10 @@
 from rich.cells import cell_len, chop_cells
 from textual.content import Content
 
-from finetui_core.text import visible
+from finetui_core.text import MAX_COMBINING, visible
+
+MOST_WRAPPED = 8192
+"""Characters that are wrapped at most; what is longer ends with `…`."""
 
 
 def safe(text: str, limit: int | None = None, *, keep: str = "") -> str:
@@ -11,8 +14,14 @@ def safe(text: str, limit: int | None = None, *, keep: str = "") -> str:
 
     With `limit`, the result is at most that many cells wide and a cut shows as `…`.
     """
-    shown = visible(text, keep=keep)
-    return shown if limit is None else _cut(shown, limit)
+    if limit is None:
+        return visible(text, keep=keep)
+    return _cut(visible(beginning(text, limit + 1), keep=keep), limit)
+
+
+def beginning(text: str, cells: int) -> str:
+    """As much of `text`, which may be of any length, as can be seen in so many cells, and perhaps more."""
+    return text[: max(0, cells) * (2 * MAX_COMBINING)]
 
 
 def _cut(text: str, limit: int) -> str:
@@ -41,9 +50,10 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Break safe `text` at spaces, and words that are too long anywhere, into lines of `width` cells."""
+    """Break `text`, made safe, at spaces, and words that are too long anywhere, into lines of `width` cells."""
     lines, line = [], ""
-    for word in safe(text).split(" "):
+    shown = text if len(text) <= MOST_WRAPPED else f"{text[:MOST_WRAPPED]}…"
+    for word in safe(shown).split(" "):
         if cell_len(line) + 1 + cell_len(word) <= width or (not line and cell_len(word) <= width):
             line = f"{line} {word}" if line else word
             continue

@@ -9,6 +9,9 @@ from typing import Any
 
 from finetui_core.text import visible
 
+MOST_IN_TABLE = 400
+"""Characters of one entry of a table."""
+
 
 def talk(text: str = "") -> None:
     """One line to the person, on stderr; data goes to stdout."""
@@ -39,9 +42,13 @@ def now() -> float:
     return time.time()
 
 
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_IN_TABLE else f"{text[: MOST_IN_TABLE - 1]}…"
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of left-aligned columns, as wide as their widest entry."""
-    cells = [[visible(cell) for cell in row] for row in [headings, *rows]]
+    """Lines of left-aligned columns, as wide as their widest entry; a very long one is cut."""
+    cells = [[visible(_cut(cell)) for cell in row] for row in [headings, *rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headings))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from finetui_core.errors import InputError, Problem
 from finetui_core.runs.foreign_events import EventFile
 from finetui_core.runs.foreign_kinds import (
     STATE_FILE,
@@ -17,6 +18,12 @@ from finetui_core.runs.foreign_kinds import (
 from finetui_core.runs.foreign_names import our_name, our_record
 from finetui_core.runs.records import Record, decode_line
 from finetui_core.runs.tail import Tail
+
+LARGEST_STATE = 1 << 26
+"""Bytes of the largest trainer_state.json that is read, about 300,000 entries: it is parsed in one go."""
+_STATE_HINT = (
+    "its trainer writes fewer entries with a larger logging_steps; TensorBoard's files are read at any size"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,8 @@ class TrainerState:
     """`trainer_state.json` of transformers' Trainer, in the folder or in its newest checkpoint.
 
     The Trainer rewrites it whole at each checkpoint (transformers/trainer_callback.py, save_to_json), not
-    atomically: one that cannot be read is tried again.
+    atomically: one that cannot be read is tried again. `read` raises InputError where it is larger than
+    LARGEST_STATE.
     """
 
     def __init__(self, path: Path) -> None:
@@ -93,8 +101,9 @@ class TrainerState:
             now = (newest, status.st_mtime_ns, status.st_size)
             if now == self._read:
                 return News()
-            state = json.loads(newest.read_bytes())
-            records = self._take(state)
+            if status.st_size > LARGEST_STATE:
+                raise InputError(Problem(f"{STATE_FILE} is too large to be read", str(newest), _STATE_HINT))
+            records = self._take(json.loads(newest.read_bytes()))
         except (OSError, ValueError, TypeError, AttributeError, RecursionError):
             return News()
         self._read = now

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from finetui_core.errors import InputError
 from finetui_core.runs.foreign_kinds import kind_of
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.liveness import Here, judge
@@ -159,6 +160,8 @@ class _Watched:
         try:
             self._reader = self._reader or _reader_of(self._path)
             self.summary = self._reader.read(now, here) if self._reader else None
+        except InputError as error:
+            self.summary = _unreadable(RunPaths(self._path), error.problems[0].what)
         except Exception as error:  # one run, whatever its files hold, must not hide the others
             reason = f"its files make no sense: {type(error).__name__}: {error}"
             self.summary = _unreadable(RunPaths(self._path), reason)

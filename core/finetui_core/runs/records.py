@@ -4,6 +4,7 @@ Lines (metrics, events, system samples) are open-ended and read as plain dicts; 
 written whole have types. Unknown fields are ignored when reading, so that older readers stay useful.
 """
 
+import errno
 import math
 import os
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 _PIECE = 1 << 16
+LARGEST = 1 << 22
+"""Bytes of the largest small file: one that is longer was not written by ftui."""
 
 Record = dict[str, Any]
 Small = TypeVar("Small", bound=msgspec.Struct)
@@ -112,12 +115,20 @@ def read_small(path: Path, kind: type[Small]) -> Small | None:
 
 
 def content_of(path: Path) -> bytes:
-    """All of a file; a pipe in its place, which could be waited for without end, is empty. Raises OSError."""
+    """All of a small file. Raises OSError, also where it is larger than LARGEST.
+
+    A pipe in its place, which could be waited for without end, is empty.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    content = bytearray()
     try:
-        return b"".join(iter(lambda: os.read(descriptor, _PIECE), b""))
+        while piece := os.read(descriptor, _PIECE):
+            content += piece
+            if len(content) > LARGEST:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     finally:
         os.close(descriptor)
+    return bytes(content)
 
 
 def _encode_other(value: object) -> str:

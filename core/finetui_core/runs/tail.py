@@ -6,6 +6,8 @@ from pathlib import Path
 
 from finetui_core.runs.records import Record, decode_line
 
+LONGEST_LINE = 1 << 22
+"""Bytes after which a line that has not ended is given up: what a program without newlines writes is no record."""
 _SLICE = 1 << 20  # bytes read at a time
 
 
@@ -13,10 +15,10 @@ class Tail:
     """Reads the new complete records of one file. Its cost is proportional to the new bytes.
 
     The file is opened anew for each read, which makes NFS ask its server. A file that was replaced or has
-    become shorter is read from its start and counted in `restarts`. Lines that are no JSON object are
-    skipped and counted in `skipped`; a last line without newline waits for its end. A file that cannot be
-    opened has no news. With `last`, the first read starts at most that many bytes before the end. `behind`
-    counts the bytes that were there and not read.
+    become shorter is read from its start and counted in `restarts`. Lines that are no JSON object, or longer
+    than LONGEST_LINE, are skipped and counted in `skipped`; a last line without newline waits for its end. A
+    file that cannot be opened has no news. With `last`, the first read starts at most that many bytes before
+    the end. `behind` counts the bytes that were there and not read.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Tail:
         self._inode: int | None = None
         self._offset = 0
         self._rest = b""
+        self._passes_over = False
 
     def read(self, most: int | None = None) -> list[Record]:
         """The records completed since the last call, in file order; of at most `most` bytes, if given."""
@@ -48,7 +51,7 @@ class Tail:
                 self._start(descriptor, status.st_size)
             elif status.st_ino != self._inode or status.st_size < self._offset:
                 self.restarts += 1
-                self._offset, self._rest = 0, b""
+                self._offset, self._rest, self._passes_over = 0, b"", False
             self._inode = status.st_ino
             end = status.st_size if most is None else min(status.st_size, self._offset + most)
             records = self._read_to(descriptor, end)
@@ -79,14 +82,24 @@ class Tail:
             if not piece:
                 break
             self._offset += len(piece)
-            *lines, self._rest = (self._rest + piece).split(b"\n")
-            for line in lines:
+            for line in self._lines(piece):
                 record = self._decode(line)
                 if record is not None:
                     records.append(record)
                 elif line.strip():
                     self.skipped += 1
         return records
+
+    def _lines(self, piece: bytes) -> list[bytes]:
+        """The lines that end in `piece`, but for the end of one that is passed over."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        if lines and self._passes_over:
+            self._passes_over = False
+            self.skipped += 1
+            del lines[0]
+        if len(self._rest) > LONGEST_LINE:
+            self._passes_over, self._rest = True, b""
+        return lines
 
 
 def read_records(path: Path) -> list[Record]:

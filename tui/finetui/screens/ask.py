@@ -8,7 +8,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from finetui.actions import bindings
-from finetui.text import safe, wrapped
+from finetui.text import wrapped
+from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.plot import Row
@@ -42,7 +43,7 @@ class Ask(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical():
             yield Lines((((f" {self._question}", "strong"),),))
-            yield Input(safe(self._text), compact=True, select_on_focus=False)
+            yield Field(self._text, compact=True, select_on_focus=False)
             yield Lines(id="fault")
         yield KeyBar(self.SCOPES)
 

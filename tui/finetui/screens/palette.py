@@ -13,6 +13,7 @@ from textual.widgets import Input
 from finetui.actions import actions_of, bindings, keys_of
 from finetui.text import pad
 from finetui.widgets.choices import Choices
+from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.plot import Row
 from finetui_core.keymap import Keys
@@ -47,7 +48,7 @@ class Palette(ModalScreen[Choice | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Input(placeholder="a part of a name: an action, a station, a theme", compact=True)
+            yield Field(placeholder="a part of a name: an action, a station, a theme", compact=True)
             yield Choices()
         yield KeyBar(("palette",))
 

@@ -20,6 +20,7 @@ from finetui.run_commands import COMMANDS, command_row, why_not, why_not_continu
 from finetui.screens.confirm import Confirm
 from finetui.text import content
 from finetui.widgets.chart_grid import ChartGrid
+from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.pager import Pager
@@ -72,7 +73,7 @@ class RunScreen(Screen[None]):
         yield ChartGrid(id="charts")
         yield Lines(id="pane", tail=True)
         yield Pager(id="text")
-        yield Input(id="search", placeholder="search", select_on_focus=False)
+        yield Field(id="search", placeholder="search", select_on_focus=False)
         yield Lines(id="notice")
         yield KeyBar(("run", "chart", "studio"))
         yield KeyBar(("log", "run", "studio"))
@@ -198,13 +199,13 @@ class RunScreen(Screen[None]):
     def _read(self) -> Moment | None:
         """In the thread: what is new, or None where nothing is. Raises what opening the main run raises."""
         until = time.monotonic() + SLICE_SECONDS
-        main, opened = self._runs[0], self._runs[0].view is not None
+        main, opened, unread = self._runs[0], self._runs[0].view is not None, self._runs[0].unread
         changed = main.refresh() or self._moment is None
         for run in self._runs[1:]:
             changed = self._refresh_other(run) or changed
         while opened and main.unread and time.monotonic() < until:
-            main.refresh()
-        return moment(main, self._clock) if changed else None
+            changed = main.refresh() or changed
+        return moment(main, self._clock) if changed or main.unread != unread else None
 
     def _refresh_other(self, run: Followed) -> bool:
         """A run beside the main one that cannot be read is told of, and left out of the charts."""

@@ -6,6 +6,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from finetui.actions import bindings
+from finetui.widgets.field import Field
 from finetui.widgets.lines import Lines
 
 EXAMPLES = 'words  state:running  tag:x  loss<0.5  age<2d  -word  "two words"'
@@ -32,7 +33,7 @@ class FilterBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Lines((((" filter ", "strong"),),))
-        yield Input(placeholder=EXAMPLES, compact=True, select_on_focus=False)
+        yield Field(placeholder=EXAMPLES, compact=True, select_on_focus=False)
         yield Lines(id="fault")
 
     def on_mount(self) -> None:

@@ -1,5 +1,8 @@
 """Lines of any number, of which only those on the screen are read and laid out."""
 
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
 from rich.cells import cell_len
 from textual import events
 from textual.message import Message
@@ -9,11 +12,13 @@ from textual.worker import get_current_worker
 
 from finetui.actions import bindings
 from finetui.lines_of import Line, Source, highlighted
-from finetui.text import safe, wrapped
+from finetui.text import beginning, safe, wrapped
 from finetui.widgets import paint
 from finetui.widgets.plot import Row
 
 NOTHING: Row = ((" nothing was written here yet", "muted"),)
+Laid = tuple[int, int, Row]
+"""A row on the screen: the place of its line, which of its rows it is, and the row."""
 
 
 class Pager(Widget, can_focus=True):
@@ -150,15 +155,15 @@ class Pager(Widget, can_focus=True):
         top = (self._top, self._skip)
         height = self.size.height
         if rows > 0:
-            lines = self._rows_of(self._source.after(self._top, rows + height + self._skip + 1))
-            ahead = lines[self._skip :]
+            wanted = self._skip + rows + height + 1
+            ahead = self._first_rows(self._source.after(self._top, wanted), wanted)[self._skip :]
             if len(ahead) <= rows + height:
                 self._follow(True)
                 return
             top = ahead[rows][:2]
         else:
-            above = self._rows_of(self._source.before(self._top, -rows))
-            own = self._rows_of(self._source.after(self._top, 1))[: self._skip]
+            above = self._last_rows(self._source.before(self._top, -rows), -rows)
+            own = self._first_rows(self._source.after(self._top, 1), self._skip)
             behind = [*above, *own][rows:]
             top = behind[0][:2] if behind else (0, 0)
         self._top, self._skip = top
@@ -175,23 +180,28 @@ class Pager(Widget, can_focus=True):
             return
         before, height = self._shown, self.size.height
         if self.follows:
-            rows = self._rows_of(self._source.before(self._source.end(), height))[-height:]
+            rows = self._last_rows(self._source.before(self._source.end(), height), height)
             if rows:
                 self._top, self._skip = rows[0][:2]
         else:
-            lines = self._source.after(self._top, height + self._skip)
-            rows = self._rows_of(lines)[self._skip :][:height]
+            wanted = self._skip + height
+            rows = self._first_rows(self._source.after(self._top, wanted), wanted)[self._skip :]
         self._shown = tuple(highlighted(row, self._text) if self._text else row for _, _, row in rows)
         self._shown = self._shown or (NOTHING,)
         paint.refresh_changed(self, before, self._shown)
 
-    def _rows_of(self, lines: list[Line]) -> list[tuple[int, int, Row]]:
-        """(place of the line, which of its rows, the row) for each row on the screen."""
-        return [
-            (place, number, row)
-            for place, line in lines
-            for number, row in enumerate(_wrapped(line, self.size.width))
-        ]
+    def _first_rows(self, lines: Iterable[Line], most: int) -> list[Laid]:
+        """The first rows of `lines`; no more of them are wrapped than it takes."""
+        return list(islice((row for line in lines for row in self._rows_of(line)), most))
+
+    def _last_rows(self, lines: Sequence[Line], most: int) -> list[Laid]:
+        """The last rows of `lines`, likewise."""
+        rows = (row for line in reversed(lines) for row in reversed(self._rows_of(line)))
+        return list(islice(rows, most))[::-1]
+
+    def _rows_of(self, line: Line) -> list[Laid]:
+        place, row = line
+        return [(place, number, part) for number, part in enumerate(_wrapped(row, self.size.width))]
 
 
 def _wrapped(row: Row, width: int) -> list[Row]:
@@ -200,7 +210,7 @@ def _wrapped(row: Row, width: int) -> list[Row]:
         return [row]
     *head, (text, style) = row
     indent = sum(cell_len(safe(part)) for part, _ in head)
-    if indent + cell_len(safe(text)) <= width or width - indent < 8:
+    if indent + cell_len(safe(beginning(text, width + 1))) <= width or width - indent < 8:
         return [row]
     first, *others = wrapped(text, width - indent)
     return [(*head, (first, style)), *(((" " * indent, ""), (other, style)) for other in others)]

@@ -9,7 +9,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from finetui.text import safe
+from finetui.text import beginning, safe
 from finetui.widgets.plot import Row
 
 _BOLD = frozenset({"strong", "title", "bad"})
@@ -27,7 +27,10 @@ def strip(widget: Widget, row: Row, width: int, *, chosen: bool = False) -> Stri
         ground += Style(reverse=True)
     variables = widget.app.theme_variables
     segments = [
-        Segment(safe(text), ground + _style(style, variables) if style and not chosen else ground)
+        Segment(
+            safe(beginning(text, width)),
+            ground + _style(style, variables) if style and not chosen else ground,
+        )
         for text, style in row
     ]
     return Strip(segments).adjust_cell_length(width, ground)

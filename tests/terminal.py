@@ -171,8 +171,8 @@ def run_on_terminal(
     It finds no settings and nothing remembered.
     """
     with tempfile.TemporaryDirectory() as home:
-        # The environment is given whole: a library may have put LINES and COLUMNS into that of this process.
-        given = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
+        # pytest-xdist puts LINES and COLUMNS into the environment, and they would count more than the terminal.
+        given = {key: os.environ[key] for key in os.environ.keys() - {"NO_COLOR", "LINES", "COLUMNS"}}
         given |= {"TERM": "xterm-256color", "COLORTERM": "", "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
         pid, descriptor = pty.fork()
         if pid == 0:

@@ -173,7 +173,8 @@ def run_on_terminal(
     with tempfile.TemporaryDirectory() as home:
         # pytest-xdist puts LINES and COLUMNS into the environment, and they would count more than the terminal.
         given = {key: os.environ[key] for key in os.environ.keys() - {"NO_COLOR", "LINES", "COLUMNS"}}
-        given |= {"TERM": "xterm-256color", "COLORTERM": "", "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
+        given |= {"TERM": "xterm-256color", "COLORTERM": ""}
+        given |= dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"), home)
         pid, descriptor = pty.fork()
         if pid == 0:
             try:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finetui_core.errors import InputError
 from finetui_core.runs.filter import SORT_KEYS, run_filter, sort_runs
-from finetui_core.runs.listing import RunSummary
+from finetui_core.runs.summary import RunSummary
 
 NOW = 1_000_000.0
 RUN = RunSummary(

@@ -12,7 +12,8 @@ from event_files import field, record, scalar, version
 from finetui_core.runs import foreign_best, listing
 from finetui_core.runs.foreign import ForeignView
 from finetui_core.runs.foreign_best import BestScan
-from finetui_core.runs.listing import Listing, RunSummary, list_runs
+from finetui_core.runs.listing import Listing, list_runs
+from finetui_core.runs.summary import RunSummary
 
 PICTURE = record(b"\x10\x01" + field(3, bytes(300_000)))
 """A record without a scalar, of 0.3 MB."""

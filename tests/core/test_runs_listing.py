@@ -48,6 +48,40 @@ def test_runs_that_ended_are_not_read_again_until_their_folder_changes(
     assert runs[ended.id].tags == ("kept",)
 
 
+def test_what_was_known_of_ended_runs_is_kept_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "runs"
+    ended, changed, live = (write_run(root, name) for name in ("ended", "changed", "live"))
+    live.attempt(1).unlink()
+    (before,) = Listing(root, keeps=True).refresh()
+    changed.labels.write_text('{"note": "written meanwhile"}')
+    read: list[str] = []
+    honest = listing.read_labels
+    monkeypatch.setattr(listing, "read_labels", lambda paths: read.append(paths.id) or honest(paths))
+    (after,) = Listing(root, keeps=True).refresh()
+    assert sorted(read) == sorted([changed.id, live.id])
+    runs = {run.id: run for run in after.runs}
+    assert runs[ended.id] == {run.id: run for run in before.runs}[ended.id]
+    assert runs[changed.id].note == "written meanwhile"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\0" * 100, b'{"made_by": "older", "runs": {}}'])
+def test_a_kept_file_that_is_damaged_or_older_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root = tmp_path / "runs"
+    run = write_run(root, "ended")
+    (before,) = Listing(root, keeps=True).refresh()
+    (kept,) = (tmp_path / "cache" / "ftui" / "runs").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0 and run.id.encode() in kept.read_bytes()
+    kept.write_bytes(content)
+    assert [page.runs for page in Listing(root, keeps=True).refresh()] == [before.runs]
+    assert run.id.encode() in kept.read_bytes()
+
+
 def test_new_and_vanished_runs_are_noticed(tmp_path: Path) -> None:
     watched = Listing(tmp_path)
     assert [page.runs for page in watched.refresh()] == [()]

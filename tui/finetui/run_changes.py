@@ -7,8 +7,8 @@ from pathlib import Path
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs import manage
 from finetui_core.runs.labels import MOST_NAME, MOST_NOTE, Labels, noted, renamed, tagged
-from finetui_core.runs.listing import RunSummary
 from finetui_core.runs.paths import ARCHIVE, RunPaths
+from finetui_core.runs.summary import RunSummary
 
 
 @dataclass(frozen=True, slots=True)

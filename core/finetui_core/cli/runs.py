@@ -8,8 +8,9 @@ import msgspec
 from finetui_core.cli import managing
 from finetui_core.cli.say import data, data_json, now, table, talk
 from finetui_core.runs.filter import DEFAULT_SORT, SORT_KEYS, run_filter, sort_runs
-from finetui_core.runs.listing import RunSummary, list_runs
+from finetui_core.runs.listing import list_runs
 from finetui_core.runs.paths import ARCHIVE, TRASH, runs_root
+from finetui_core.runs.summary import RunSummary
 from finetui_core.wording import age, loss
 
 FILTER_HELP = (

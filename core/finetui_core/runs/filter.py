@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.filters import Fields, Predicate, compile_filter
-from finetui_core.runs.listing import RunSummary
+from finetui_core.runs.summary import RunSummary
 
 _Key = Callable[[RunSummary], float | str | None]
 

@@ -12,10 +12,12 @@ import msgspec
 from finetui_core.errors import InputError
 from finetui_core.runs.foreign_kinds import kind_of
 from finetui_core.runs.labels import read_labels
+from finetui_core.runs.listing_cache import Kept, keep_runs, recall_runs
 from finetui_core.runs.liveness import Here, judge
 from finetui_core.runs.paths import SCHEMA, RunPaths, run_ids
 from finetui_core.runs.reader import best_evaluation, last_words
 from finetui_core.runs.records import Attempt, Heartbeat, Identity, Record, read_small
+from finetui_core.runs.summary import RunSummary
 from finetui_core.runs.tail import Tail
 
 if TYPE_CHECKING:
@@ -34,35 +36,6 @@ UNREADABLE = "unreadable"
 """The state of a folder that should hold a run and cannot be read."""
 
 
-class RunSummary(msgspec.Struct, frozen=True):
-    """A line about one run. Times are unix seconds of its host, `updated` the newest that it recorded.
-
-    `name` is the one to show and `label` the one that people gave it; `recent_losses` are those of the last
-    steps (None where not finite). `kind` is "ftui" or that of another trainer's files.
-    """
-
-    id: str
-    name: str
-    path: str
-    model: str
-    method: str
-    created: float
-    state: str
-    reason: str
-    step: int
-    total_steps: int | None
-    loss: float | None
-    eval_loss: float | None
-    best_eval_loss: float | None
-    updated: float
-    best_step: int | None = None
-    kind: str = "ftui"
-    label: str = ""
-    tags: tuple[str, ...] = ()
-    note: str = ""
-    recent_losses: tuple[float | None, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Listed:
     """What is known of the runs of a folder, newest first; `unread` are still to come."""
@@ -74,17 +47,25 @@ class Listed:
 class Listing:
     """The runs in the folder `root`. `refresh` may be called from any one thread at a time.
 
-    A run that goes on is read anew each time, one that has ended only when its folder has changed.
+    A run that goes on is read anew each time, one that has ended only when its folder has changed. With `keeps`,
+    what is known of those is kept for the next start.
     """
 
     def __init__(
-        self, root: Path, clock: Callable[[], float] = time.monotonic, here: Here | None = None
+        self,
+        root: Path,
+        clock: Callable[[], float] = time.monotonic,
+        here: Here | None = None,
+        *,
+        keeps: bool = False,
     ) -> None:
         self.root = root
         self._clock = clock
         self._here = here or Here()
         self._known: dict[str, _Watched] = {}
         self._looked_at = -math.inf
+        self._keeps = keeps
+        self._kept: dict[str, Kept] | None = None if keeps else {}
 
     def refresh(self, *, everything: bool = False, scan_seconds: float = SCAN_SECONDS) -> Iterator[Listed]:
         """Read what may have changed and give what is known after each page; the last one is complete.
@@ -98,20 +79,29 @@ class Listing:
             self._looked_at = now
         names = run_ids(self.root)[::-1]
         self._known = {name: self._known[name] for name in names if name in self._known}
+        if self._kept is None:
+            self._kept = recall_runs(self.root)
         fresh, page = 0, PAGE
         for place, name in enumerate(names):
             if name in self._known:
                 self._known[name].refresh(self._clock(), self._here, everything=everything)
                 continue
-            watched = self._known[name] = _Watched(self.root / name)
-            watched.refresh(self._clock(), self._here, everything=True)
-            fresh += 1
-            if fresh == page:
+            watched = self._known[name] = _Watched(self.root / name, self._kept.get(name))
+            fresh += watched.refresh(self._clock(), self._here, everything=True)
+            if fresh >= page:
                 page += 2 * page
                 yield self._listed(len(names) - place - 1)
         yield self._listed(0)
+        if self._keeps and fresh:
+            self._keep()
         if self._scan(scan_seconds):
             yield self._listed(0)
+
+    def _keep(self) -> None:
+        kept = {name: one for name, watched in self._known.items() if (one := watched.kept())}
+        if kept != self._kept:
+            self._kept = kept
+            keep_runs(self.root, kept)
 
     def _scan(self, seconds: float) -> bool:
         """Read on in long files, of one run after the other; True if a best value was found."""
@@ -141,21 +131,35 @@ def summarise(path: Path) -> RunSummary | None:
 
 
 class _Watched:
-    """One folder of the list and what has been read of it. `summary` is None where it holds no run."""
+    """One folder of the list and what has been read of it, or was `kept` of it. `summary` is None where it holds
+    no run."""
 
-    def __init__(self, path: Path) -> None:
-        self.summary: RunSummary | None = None
+    def __init__(self, path: Path, kept: Kept | None = None) -> None:
+        self.summary: RunSummary | None = kept.summary if kept else None
         self._path = path
-        self._folder_time: int | None = None
+        self._folder_time: int | None = kept.folder_time if kept else None
         self._reader: _OurRun | _ForeignRun | None = None
 
-    def refresh(self, now: float, here: Here, *, everything: bool) -> None:
+    def kept(self) -> Kept | None:
+        """What holds for as long as the folder does not change; None for a run that goes on or is another's."""
+        summary, time = self.summary, self._folder_time
+        if (
+            summary is None
+            or time is None
+            or summary.kind != "ftui"
+            or summary.state in (*_MAY_CHANGE, UNREADABLE)
+        ):
+            return None
+        return Kept(time, summary)
+
+    def refresh(self, now: float, here: Here, *, everything: bool) -> bool:
+        """Read what may have changed; False where nothing had to be read."""
         may_change = self.summary is not None and self.summary.state in _MAY_CHANGE
         if not may_change and not everything:
-            return
+            return False
         folder_time = _modified(self._path)
         if not may_change and folder_time == self._folder_time:
-            return
+            return False
         self._folder_time = folder_time
         try:
             self._reader = self._reader or _reader_of(self._path)
@@ -165,6 +169,7 @@ class _Watched:
         except Exception as error:  # one run, whatever its files hold, must not hide the others
             reason = f"its files make no sense: {type(error).__name__}: {error}"
             self.summary = _unreadable(RunPaths(self._path), reason)
+        return True
 
     def scan(self, until: float) -> bool:
         """Look for the best value until then, on the monotonic clock; True if the summary has changed."""

@@ -19,9 +19,10 @@ from finetui.widgets.status_line import StatusLine
 from finetui.widgets.table import Record, Table
 from finetui_core.errors import InputError
 from finetui_core.runs.filter import DEFAULT_SORT, run_filter, sort_runs
-from finetui_core.runs.listing import Listed, Listing, RunSummary
+from finetui_core.runs.listing import Listed, Listing
 from finetui_core.runs.liveness import LIVE
 from finetui_core.runs.paths import ARCHIVE, TRASH
+from finetui_core.runs.summary import RunSummary
 
 if TYPE_CHECKING:
     from finetui.app import Studio
@@ -47,7 +48,7 @@ class RunsScreen(Screen[None]):
         self._root = root
         self._clock = clock
         self._place = ""
-        self._listings = {place: Listing(root / place) for place in PLACES}
+        self._listings = {place: Listing(root / place, keeps=True) for place in PLACES}
         self._everything = False
         self._listed = Listed(())
         self._runs: dict[str, RunSummary] = {}

@@ -7,8 +7,8 @@ from finetui.widgets.plot import Row
 from finetui.widgets.sparkline import sparkline
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
-from finetui_core.runs.listing import RunSummary
 from finetui_core.runs.paths import ARCHIVE, TRASH
+from finetui_core.runs.summary import RunSummary
 
 TREND_CELLS = 8
 COLUMNS = (

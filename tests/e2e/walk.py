@@ -28,7 +28,7 @@ from tmux import NotShown, Tmux  # noqa: E402
 
 RECIPE = "sample_data/recipes/quickstart.toml"
 SHORT = "--name first --set train.max_steps=40 --set train.learning_rate=1e-3"
-LONG = "--name second --set train.max_steps=5000"
+LONG_STEPS = 5000
 STUDIO, SHELL = "studio", "shell"
 START_SECONDS = 120.0
 """A run imports torch, reads the model and measures once before its first step."""
@@ -85,6 +85,14 @@ class Walk:
         self.keep(name, line, SHELL)
         return RunPaths(self.runs / run_id)
 
+    def long_recipe(self) -> Path:
+        """The quick start, but long enough to be steered."""
+        quick = CHECKOUT / RECIPE
+        text = re.sub(r"\"\.\./", f'"{quick.parent.parent}/', quick.read_text())
+        path = self.runs.parent / "second.toml"
+        path.write_text(text.replace("[train]", f"[train]\nmax_steps = {LONG_STEPS}"))
+        return path
+
 
 def take(walk: Walk) -> None:
     """The walk itself. Raises NotShown."""
@@ -96,10 +104,13 @@ def take(walk: Walk) -> None:
     walk.tmux.open_window(SHELL, walk.environment)
     walk.start_run("start a short run", SHORT)
     walk.step("it is in the list", see=r"first +40/40", seconds=START_SECONDS)
-    long_run = walk.start_run("start a long run", LONG)
-    walk.step("both are in the list", see=r"(?s)running +second.*finished +first", seconds=START_SECONDS)
-
-    walk.step("watch", "g", "Enter", see=r"step [1-9]\d*/5,000", seconds=START_SECONDS)
+    walk.step("ask for the recipe of another run", "s", see=r"(?s)Recipe of the new run.*quickstart\.toml")
+    walk.step("empty the line", "C-u", see=lambda shown: "quickstart.toml" not in shown)
+    walk.step("name a recipe", typed=str(walk.long_recipe()), see=r"starting second")
+    walk.step("watch", see=r"step [1-9]\d*/5,000", seconds=START_SECONDS)
+    (long_run,) = (RunPaths(walk.runs / one) for one in run_ids(walk.runs) if "-second-" in one)
+    walk.step("both are in the list", "b", see=r"(?s)running +second.*finished +first")
+    walk.step("back to the run", "g", "Enter", see=r"step [1-9]\d*/5,000")
     first = step_shown(walk.tmux.screen(STUDIO))
     walk.step("the step advances", see=lambda shown: step_shown(shown) >= first + 30, seconds=60)
     walk.step("one chart alone", "z", see=one_chart)
@@ -206,6 +217,7 @@ def surroundings(folder: Path, size: tuple[int, int], colours: str) -> Iterator[
             "FTUI_RUNS": f"{home}/runs",
             "XDG_CONFIG_HOME": f"{home}/config",
             "XDG_STATE_HOME": f"{home}/state",
+            "XDG_CACHE_HOME": f"{home}/cache",
             **COLOURS[colours],
         }
         walk = Walk(Tmux(f"ftui-walk-{os.getpid()}"), folder, size, environment, Path(home, "runs"))

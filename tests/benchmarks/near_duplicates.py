@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 
 from finetui_core.data.check import minhash
-from finetui_core.data.check.near import near_text, pairs_in
+from finetui_core.data.check.near import near_text
 from finetui_core.data.conversation import Conversation, TextDocument
 from finetui_core.data.formats import from_messages
 from finetui_core.data.load import load
@@ -121,7 +121,9 @@ def copies(base: list[list[str]], number: int, rng: random.Random) -> dict[str, 
 
 
 def by_letters(texts: Sequence[str]) -> list[tuple[int, int]]:
-    return [(pair.first, pair.second) for pair in pairs_in(texts)]
+    return [
+        (pair.first, pair.second) for pair in minhash.similar_pairs(minhash.sketch(texts), texts.__getitem__)
+    ]
 
 
 def by_five_words(texts: Sequence[str], bands: int = 16, at_least: float = 0.8) -> list[tuple[int, int]]:
@@ -159,7 +161,7 @@ def recall(finder: Finder, base: list[list[str]], copied: list[tuple[int, str]])
 
 
 def write_chat(path: Path, base: list[list[str]], megabytes: int, rng: random.Random) -> None:
-    """Chats of one to three questions and answers, put together of the sentences of the text; 3% are edited copies."""
+    """Chats of one to three questions and answers, put together of pieces of the text; 3% are edited copies."""
     vocabulary = [word for words in base for word in words]
     written = 0
     earlier: list[list[dict[str, str]]] = []

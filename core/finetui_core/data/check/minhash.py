@@ -34,7 +34,7 @@ _TRIES = 64  # how often a text is compared in vain before it is left alone
 
 @dataclass(frozen=True, slots=True)
 class Sketches:
-    """`bands` is uint32 of (texts, BANDS); `prints` uint8 of (texts, SLOTS), to estimate similarity: 256 bytes a text."""
+    """256 bytes a text: `bands` is uint32 of (texts, BANDS); `prints` uint8 of (texts, SLOTS), to estimate."""
 
     bands: Array
     prints: Array
@@ -87,13 +87,17 @@ def joined(first: Sketches, second: Sketches) -> Sketches:
 
 def similarity(first: Array, second: Array) -> float:
     """Jaccard similarity of two sets of hashes as `shingles` returns them."""
-    common = len(np.intersect1d(first, second, assume_unique=True))
+    both = np.concatenate((first, second))
+    both.sort(kind="stable")  # two ascending runs are merged
+    common = int(np.count_nonzero(both[1:] == both[:-1]))
     return common / (len(first) + len(second) - common)
 
 
 def shingles(text: str) -> Array:
     """The hashes of all runs of a text, each once, ascending."""
-    return np.unique(_hashes(letters(text).ljust(SHINGLE, b"\0")))
+    hashes = _hashes(letters(text).ljust(SHINGLE, b"\0"))
+    hashes.sort()
+    return hashes[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
 
 
 def similar_pairs(
@@ -108,7 +112,7 @@ def similar_pairs(
     spanning forest of the groups. With `begin`, only pairs of a text before that number with one from there on count,
     each of the latter once: leakage between two sets.
     """
-    candidates, _ = _candidates(sketches, begin)
+    candidates = _candidates(sketches, begin)
     groups = Groups()
     kept: dict[int, Array] = {}
 
@@ -181,7 +185,7 @@ def _sketched(size: int, places: list[int], parts: list[bytes]) -> tuple[Array, 
         chosen = np.flatnonzero(hashes < np.uint64(1 << (64 - spare)))
     else:
         chosen = np.arange(len(hashes))
-    texts = np.repeat(np.arange(len(parts)), lengths)[chosen]
+    texts = np.repeat(np.arange(len(parts), dtype=np.int32), lengths)[chosen].astype(np.int64)
     inside = chosen + SHINGLE <= ends[texts]
     chosen, texts = chosen[inside], texts[inside]
     hashes = hashes[chosen]
@@ -203,8 +207,8 @@ def _sketched(size: int, places: list[int], parts: list[bytes]) -> tuple[Array, 
     return np.array(places), (band >> np.uint64(32)).astype(np.uint32), prints
 
 
-def _candidates(sketches: Sketches, begin: int) -> tuple[Array, Array]:
-    """Pairs that share a band and are worth verifying, packed into one number each, and their estimated similarity."""
+def _candidates(sketches: Sketches, begin: int) -> Array:
+    """Pairs that share a band and are worth verifying, packed into one number each, the most similar first."""
     packed = np.empty(0, np.uint64)
     for band in range(BANDS):
         keys = sketches.bands[:, band]
@@ -229,8 +233,7 @@ def _candidates(sketches: Sketches, begin: int) -> tuple[Array, Array]:
     estimates = _estimates(sketches, packed)
     worth = estimates >= _WORTH_VERIFYING
     packed, estimates = packed[worth], estimates[worth]
-    order = np.argsort(-estimates, kind="stable")
-    return packed[order], estimates[order]
+    return packed[np.argsort(-estimates, kind="stable")]
 
 
 def _estimates(sketches: Sketches, packed: Array, at_once: int = 1 << 16) -> Array:

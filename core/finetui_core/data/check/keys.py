@@ -78,12 +78,15 @@ def normalised(text: str) -> bytes:
     Signs that change a meaning stay (`3+4` is not `3*4`, `-5` not `5`, `1.5` not `15`). A text of nothing but
     punctuation is kept as it is.
     """
-    raw = _encoded(text.casefold())
-    words = raw
-    if not text.isascii():
+    if text.isascii():
+        raw = words = text.encode()
+    else:
+        raw = _encoded(text.casefold())
         words = _replaced(_replaced(raw, _QUOTES_BEYOND_ASCII, b""), _MARKS_BEYOND_ASCII, b" ")
-    words = _MINUS.sub(_MINUS_SIGN, words).translate(_WORDS, _QUOTES)
-    return b" ".join(words.split()) or raw
+    if b"-" in words:
+        words = _MINUS.sub(_MINUS_SIGN, words)
+    words = words.translate(_WORDS, _QUOTES)
+    return b" ".join(words.split()) or raw.translate(_LOWER)
 
 
 def letters(text: str) -> bytes:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -52,8 +52,18 @@ class Part:
     scripts: Counter[str] = field(default_factory=Counter)
 
 
-class _Chat(msgspec.Struct):
-    messages: tuple[Message, ...]
+class _PlainMessage(msgspec.Struct, frozen=True, gc=False):
+    """What a `Message` is, built three times as fast."""
+
+    role: str
+    content: str
+    tool_calls: None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+
+
+class _Chat(msgspec.Struct, gc=False):
+    messages: tuple[_PlainMessage, ...]
 
 
 _CHAT = msgspec.json.Decoder(_Chat)
@@ -147,7 +157,7 @@ def _plain_chat(raw: bytes) -> Conversation | None:
     except (ValueError, RecursionError):
         return None
     keys = 1 + 2 * len(messages)
-    if raw.count(b'":') != keys and _keys_written(raw) != keys:
+    if raw.count(b'"') != 2 * (keys + 2 * len(messages)) and _keys_written(raw) != keys:
         return None
     has_answer = False
     for message in messages:
@@ -159,7 +169,7 @@ def _plain_chat(raw: bytes) -> Conversation | None:
             has_answer = True
         elif role not in _ROLES:
             return None
-    return Conversation(messages, None, "") if has_answer else None
+    return Conversation(cast(tuple[Message, ...], messages), None, "") if has_answer else None
 
 
 def _keys_written(raw: bytes) -> int:

@@ -25,6 +25,7 @@ EXAMPLES = 50
 """Examples that are kept of each rule."""
 _SYSTEMS, _SYSTEM_LENGTH = 1000, 1000
 _MOST_TURNS = 255
+_BUFFER = 1 << 18
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 
 
@@ -72,7 +73,7 @@ _CHAT = msgspec.json.Decoder(_Chat)
 def scan_range(path: Path, start: int, end: int, layout: str) -> Part:
     """The part of a file of JSON lines whose rows begin at the bytes from `start` to before `end`."""
     part = Part()
-    with path.open("rb") as file:
+    with path.open("rb", buffering=_BUFFER) as file:
         for at, line in lines_of(file, start, end):
             if line is None:
                 add_unreadable(part, TOO_LONG, at, 0)

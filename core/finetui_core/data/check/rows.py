@@ -41,7 +41,7 @@ def look(row: Row, raw: bytes | None = None) -> tuple[list[Hit], str]:
     if row.tools:
         hits += _loose_hits(row.tools, "$.tools", "system")
     spoken = [message.content for message in row.messages if message.role != "system"]
-    script = plain_script(spoken)
+    script = "Latin" if has_plain_texts and raw is not None and raw.isascii() else plain_script(spoken)
     if not script or (script != "Latin" and any("`" in text or "http" in text for text in spoken)):
         hits += language_hits(row)  # which leaves out code and addresses
     return hits, script or _script(spoken)

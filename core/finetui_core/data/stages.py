@@ -71,6 +71,7 @@ class Fitted:
     example: Example | None
     is_long: bool
     is_cut: bool
+    max_length: int
 
     @property
     def teaches_nothing(self) -> bool:
@@ -86,9 +87,9 @@ def fit(whole: Example, max_length: int, overlength: str) -> Fitted:
     is_long = len(whole.ids) > max_length
     is_cut = is_long and overlength == "truncate"
     if is_long and not is_cut:
-        return Fitted(whole, None, is_long, is_cut)
+        return Fitted(whole, None, is_long, is_cut, max_length)
     example = Example(whole.ids[:max_length], whole.mask[:max_length], whole.source) if is_cut else whole
-    return Fitted(whole, example if example.mask[1:].any() else None, is_long, is_cut)
+    return Fitted(whole, example if example.mask[1:].any() else None, is_long, is_cut, max_length)
 
 
 def fitted_rows(

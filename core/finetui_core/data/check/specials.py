@@ -30,17 +30,13 @@ class Specials:
 
 
 def specials_of(tokenizer: Any) -> Specials:
+    start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
     ids = special_ids(tokenizer)
-    unknown = tokenizer.unk_token_id
-    names = sorted(
-        (tokenizer.convert_ids_to_tokens(number) for number in ids if number != unknown),
-        key=len,
-        reverse=True,
-    )
+    if unknown not in (start, end):  # GPT-2 has one token for all three
+        ids -= {unknown}
+    names = sorted(map(tokenizer.convert_ids_to_tokens, ids), key=len, reverse=True)
     written = re.compile("|".join(map(re.escape, names))) if names else None
-    return Specials(
-        tokenizer, own_bos(tokenizer), tokenizer.bos_token_id, tokenizer.eos_token_id, ids, written
-    )
+    return Specials(tokenizer, own_bos(tokenizer), start, end, ids, written)
 
 
 def ends_learned(ids: NDArray[np.int32], mask: NDArray[np.bool_], specials: Specials) -> bool:
@@ -91,7 +87,7 @@ def written_specials(row: Row, specials: Specials) -> list[Hit]:
             tokens = tokens[tokens[:1] == [specials.bos] :]
             tokens = tokens[: len(tokens) - (tokens[-1:] == [specials.eos])]
         real = next((token for token in tokens if token in specials.ids), None)
-        if real is not None and real != specials.tokenizer.unk_token_id:
+        if real is not None:
             hits.append(
                 Hit("special_in_text", path, _excerpt(text, specials.tokenizer.convert_ids_to_tokens(real)))
             )

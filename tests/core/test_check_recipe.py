@@ -18,6 +18,7 @@ from chat_families import FAMILIES, tokenizer_of
 from finetui_core.cli import data_show
 from finetui_core.data.check.recipe import RecipeSection, recipe_section
 from finetui_core.data.check.row_view import RowView, row_viewer
+from finetui_core.data.check.tokens import rows_of
 from finetui_core.data.load import load
 from finetui_core.data.prepare import Prepared, prepare
 from finetui_core.data.reading import Reading
@@ -303,3 +304,23 @@ def test_a_row_is_shown_without_a_model(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "user:\n␛[2Jhello\n\nassistant:\ngood day\n\n"
     with pytest.raises(InputError, match="there is no row 1"):
         show(data, "1")
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.csv"])
+def test_any_row_of_any_file_is_the_one_that_is_loaded(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [{"prompt": f"question {number}", "completion": "é" * number or "none"} for number in range(5)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    if name.endswith("csv"):
+        path.write_text(
+            "prompt,completion\n" + "".join(f"{row['prompt']},{row['completion']}\n" for row in rows)
+        )
+    elif name.endswith("json"):
+        path.write_text("[" + ",\n\n".join(lines) + "]")
+    else:
+        path.write_text("\ufeff\n" + "\n  \n".join(lines) + "\n{torn\n")
+    loaded = load(str(path))
+    count, row_at = rows_of(str(path), "auto")
+    assert count == len(loaded.rows) + len(loaded.rejected)
+    assert [row_at(number) for number in loaded.numbers] == list(loaded.rows)
+    assert [row_at(number) for number in range(len(loaded.rows), count)] == list(loaded.rejected)

@@ -8,48 +8,79 @@ ready, {"ready": rows, "chat_template": ...}, or why it never will be, {"error":
 
 import argparse
 import sys
+from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from finetui_core.data.check.row_view import RowView, row_viewer
+from finetui_core.data.conversation import Row
 from finetui_core.data.formats import CONVERTERS, sniff
-from finetui_core.data.readers import RawRow, read_rows
+from finetui_core.data.json_lines import BYTE_ORDER_MARK, TOO_LONG, Unreadable, decoded, lines_of
+from finetui_core.data.readers import RawRow, form_of, read_rows
 from finetui_core.data.reading import read_with
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.load import load_recipe
 from finetui_core.recipe.options import Recipe
 
 BAD_INPUT = 2
+_SNIFFED_ROWS = 100
 
 
-def rows_of(source: str, format: str) -> tuple[int, Callable[[int], Any]]:
-    """The number of rows, and the function that gives one: a Row, or the Problem that makes it unusable.
+def rows_of(source: str, format: str) -> tuple[int, Callable[[int], Row | Problem]]:
+    """The number of rows, and the function that gives one, or the problem that makes it unusable.
 
-    Held as JSON, which takes as much memory as the file. Raises InputError for a file that cannot be used.
+    Of JSON lines only the places are held; of other files the rows, as JSON. Raises InputError for a file that
+    cannot be used.
     """
-    stored: list[tuple[int, bytes] | Problem] = []
-    first: list[dict[str, Any]] = []
-    for row in read_rows(source):
-        if isinstance(row, RawRow):
-            stored.append((row.number, msgspec.json.encode(row.value, enc_hook=repr)))
-            first += [row.value] if len(first) < 100 else []
-        else:
-            stored.append(row)
-    convert = CONVERTERS[sniff(first, source) if format == "auto" else format]
+    rows = read_rows(source)
+    first = [row.value for row in islice(rows, _SNIFFED_ROWS) if isinstance(row, RawRow)]
+    layout = sniff(first, source) if format == "auto" else format
+    count, raw_row = _lines(Path(source)) if form_of(source) == "lines" else _held(source)
 
-    def row_at(number: int) -> Any:
-        if not 0 <= number < len(stored):
-            return Problem(f"there is no row {number}", source, f"There are {len(stored)}, counted from 0.")
-        item = stored[number]
-        if isinstance(item, Problem):
-            return item
-        line, value = item
-        return convert(msgspec.json.decode(value), f"{source}:{line}")
+    def row_at(number: int) -> Row | Problem:
+        if not 0 <= number < count:
+            return Problem(f"there is no row {number}", source, f"There are {count}, counted from 0.")
+        raw = raw_row(number)
+        return raw if isinstance(raw, Problem) else CONVERTERS[layout](raw.value, f"{source}:{raw.number}")
 
-    return len(stored), row_at
+    return count, row_at
+
+
+def _lines(path: Path) -> tuple[int, Callable[[int], RawRow | Problem]]:
+    starts, numbers = array("Q"), array("Q")
+    with path.open("rb") as file:
+        for number, (start, line) in enumerate(lines_of(file), 1):
+            if line is None or (line.removeprefix(BYTE_ORDER_MARK) if start == 0 else line).strip():
+                starts.append(start)
+                numbers.append(number)
+
+    def raw_row(row: int) -> RawRow | Problem:
+        with path.open("rb") as file:
+            _, line = next(lines_of(file, starts[row]), (0, b""))
+        raw = line.removeprefix(BYTE_ORDER_MARK).strip() if line is not None else None
+        value = decoded(raw) if raw is not None else TOO_LONG
+        if isinstance(value, Unreadable):
+            return value.problem(path, numbers[row])
+        return RawRow(numbers[row], value)
+
+    return len(starts), raw_row
+
+
+def _held(source: str) -> tuple[int, Callable[[int], RawRow | Problem]]:
+    held = [
+        row if isinstance(row, Problem) else (row.number, msgspec.json.encode(row.value, enc_hook=repr))
+        for row in read_rows(source)
+    ]
+
+    def raw_row(row: int) -> RawRow | Problem:
+        item = held[row]
+        return item if isinstance(item, Problem) else RawRow(item[0], msgspec.json.decode(item[1]))
+
+    return len(held), raw_row
 
 
 def shown_rows(recipe: Recipe, file: str | None = None) -> tuple[dict[str, Any], Callable[[int], RowView]]:

@@ -1,0 +1,1 @@
+"""Looking for faults in a data set before it is trained on."""

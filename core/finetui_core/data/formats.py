@@ -6,7 +6,8 @@ Places inside a row are JSON paths (`$.messages[2].content`). Keys that no layou
 import difflib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import msgspec
 
@@ -38,50 +39,32 @@ _KINDS: dict[type, str] = {
 }
 
 
-class _Rejected(Exception):
-    """What is wrong with the row, the JSON path, and the way out."""
+RejectedBy = Literal["bad_shape", "no_answer", "empty_answer"]
+"""The rule of the data check that a refused row breaks."""
 
-    def __init__(self, what: str, path: str = "", hint: str = "") -> None:
+
+class Rejected(Exception):
+    """What is wrong with the row, the JSON path, the way out, and the rule of the data check that it breaks."""
+
+    def __init__(self, what: str, path: str = "", hint: str = "", rule: RejectedBy = "bad_shape") -> None:
         super().__init__(what)
-        self.what, self.path, self.hint = what, path, hint
+        self.what, self.path, self.hint, self.rule = what, path, hint, rule
+
+    def problem(self, source: str) -> Problem:
+        return Problem(f"{self.what} (at {self.path})" if self.path else self.what, source, self.hint)
 
 
-def from_messages(value: dict[str, Any], source: str) -> Row | Problem:
-    """OpenAI's layout: `messages` of {role, content, tool_calls?, name?, tool_call_id?}, and `tools?`."""
-    return _guarded(_messages, value, source)
+def convert(layout: str, value: dict[str, Any], source: str) -> Row | Rejected:
+    """The row of an object in one of the layouts of `CONVERTERS`, or why there is none."""
+    try:
+        return _CONVERTERS[layout](value, source)
+    except Rejected as fault:
+        return fault
 
 
-def from_sharegpt(value: dict[str, Any], source: str) -> Row | Problem:
-    """ShareGPT's layout: `conversations` of {from, value}, `system?`, `tools?` (JSON text or a list)."""
-    return _guarded(_sharegpt, value, source)
-
-
-def from_alpaca(value: dict[str, Any], source: str) -> Row | Problem:
-    """Alpaca's layout: `instruction`, `input?`, `output`, `system?`, `history?` of [question, answer] pairs.
-
-    Instruction and input are joined by a line break, as LLaMA-Factory does.
-    """
-    return _guarded(_alpaca, value, source)
-
-
-def from_prompt_completion(value: dict[str, Any], source: str) -> Row | Problem:
-    """`prompt` and `completion`, each a string or a list of messages, as in TRL; becomes a chat."""
-    return _guarded(_prompt_completion, value, source)
-
-
-def from_text(value: dict[str, Any], source: str) -> Row | Problem:
-    """`text`: a document to continue training on, without a chat template."""
-    return _guarded(_text, value, source)
-
-
-Converter = Callable[[dict[str, Any], str], Row | Problem]
-CONVERTERS: dict[str, Converter] = {
-    "messages": from_messages,
-    "sharegpt": from_sharegpt,
-    "alpaca": from_alpaca,
-    "prompt_completion": from_prompt_completion,
-    "text": from_text,
-}
+def _row_or_problem(layout: str, value: dict[str, Any], source: str) -> Row | Problem:
+    row = convert(layout, value, source)
+    return row.problem(source) if isinstance(row, Rejected) else row
 
 
 def sniff(rows: Sequence[dict[str, Any]], source: str) -> str:
@@ -139,22 +122,15 @@ def _unknown_layout_hint(row: dict[str, Any]) -> str:
     )
 
 
-def _guarded(
-    convert: Callable[[dict[str, Any], str], Row], value: dict[str, Any], source: str
-) -> Row | Problem:
-    try:
-        return convert(value, source)
-    except _Rejected as fault:
-        return Problem(f"{fault.what} (at {fault.path})" if fault.path else fault.what, source, fault.hint)
-
-
 def _messages(value: dict[str, Any], source: str) -> Row:
+    """OpenAI's layout: `messages` of {role, content, tool_calls?, name?, tool_call_id?}, and `tools?`."""
     key = _chat_key(value) or "messages"
     messages = _message_list(value.get(key), f"$.{key}")
     return _conversation(messages, value.get("tools"), source)
 
 
 def _sharegpt(value: dict[str, Any], source: str) -> Row:
+    """ShareGPT's layout: `conversations` of {from, value}, `system?`, `tools?` (JSON text or a list)."""
     key = _chat_key(value) or "conversations"
     turns = _expect_list(value.get(key), f"$.{key}")
     messages = [_sharegpt_turn(turn, f"$.{key}[{index}]") for index, turn in enumerate(turns)]
@@ -172,11 +148,15 @@ def _sharegpt_turn(turn: Any, path: str) -> Message:
 
 
 def _alpaca(value: dict[str, Any], source: str) -> Row:
+    """Alpaca's layout: `instruction`, `input?`, `output`, `system?`, `history?` of [question, answer] pairs.
+
+    Instruction and input are joined by a line break, as LLaMA-Factory does.
+    """
     messages = _optional_system(value)
     for index, pair in enumerate(_expect_list(value.get("history") or [], "$.history")):
         path = f"$.history[{index}]"
         if not isinstance(pair, list) or len(pair) != 2:
-            raise _Rejected("expected a pair [question, answer]", path)
+            raise Rejected("expected a pair [question, answer]", path)
         messages.append(Message("user", _expect_text(pair[0], f"{path}[0]")))
         messages.append(Message("assistant", _expect_text(pair[1], f"{path}[1]")))
     question = [_expect_text(value.get("instruction"), "$.instruction")]
@@ -188,6 +168,7 @@ def _alpaca(value: dict[str, Any], source: str) -> Row:
 
 
 def _prompt_completion(value: dict[str, Any], source: str) -> Row:
+    """`prompt` and `completion`, each a string or a list of messages, as in TRL; becomes a chat."""
     messages = _side(value.get("prompt"), "user", "$.prompt")
     messages += _side(value.get("completion"), "assistant", "$.completion")
     return _conversation(messages, value.get("tools"), source)
@@ -200,9 +181,10 @@ def _side(value: Any, role: str, path: str) -> list[Message]:
 
 
 def _text(value: dict[str, Any], source: str) -> Row:
+    """`text`: a document to continue training on, without a chat template."""
     text = _expect_text(value.get("text"), "$.text")
     if not text.strip():
-        raise _Rejected("the text is empty", "$.text")
+        raise Rejected("the text is empty", "$.text", rule="no_answer")
     return TextDocument(text, source)
 
 
@@ -214,13 +196,19 @@ def _optional_system(value: dict[str, Any]) -> list[Message]:
 def _conversation(messages: list[Message], tools: Any, source: str) -> Conversation:
     answers = [message for message in messages if message.role == "assistant"]
     if not answers:
-        raise _Rejected(
-            "no assistant turn: there is nothing to learn", "", "Add an answer, or remove the row."
+        raise Rejected(
+            "no assistant turn: there is nothing to learn",
+            "",
+            "Add an answer, or remove the row.",
+            "no_answer",
         )
     for index, message in enumerate(messages):
         if message.role == "assistant" and not message.content.strip() and not message.tool_calls:
-            raise _Rejected(
-                f"turn {index + 1} is an empty assistant turn", "", "Fill it in, or remove the row."
+            raise Rejected(
+                f"turn {index + 1} is an empty assistant turn",
+                "",
+                "Fill it in, or remove the row.",
+                "empty_answer",
             )
     return Conversation(tuple(messages), _tools(tools), source)
 
@@ -248,7 +236,7 @@ def _role(value: Any, known: dict[str, str], path: str) -> str:
         return known[name]
     near = difflib.get_close_matches(name.lower().strip(), known, n=1, cutoff=0.6)
     hint = f'Did you mean "{near[0]}"?' if near else f"Known roles: {', '.join(known)}."
-    raise _Rejected(f'unknown role "{name[:40]}"', path, hint)
+    raise Rejected(f'unknown role "{name[:40]}"', path, hint)
 
 
 def _content(value: Any, path: str, *, may_be_null: bool) -> str:
@@ -263,7 +251,7 @@ def _content(value: Any, path: str, *, may_be_null: bool) -> str:
 def _text_part(part: Any, path: str) -> str:
     part = _expect_object(part, path)
     if part.get("type", "text") != "text":
-        raise _Rejected(
+        raise Rejected(
             f'content part of type "{str(part["type"])[:40]}"',
             path,
             "Only text is trained on; remove the part or the row.",
@@ -274,7 +262,7 @@ def _text_part(part: Any, path: str) -> str:
 def _tool_calls(value: Any, path: str) -> tuple[dict[str, Any], ...]:
     calls = value if isinstance(value, list) else [value]
     if not calls:
-        raise _Rejected("the list of tool calls is empty", path)
+        raise Rejected("the list of tool calls is empty", path)
     return tuple(_tool_call(call, f"{path}[{index}]") for index, call in enumerate(calls))
 
 
@@ -310,24 +298,24 @@ def _parsed(text: str, path: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except (ValueError, RecursionError) as error:
-        raise _Rejected(f"the text is not valid JSON: {error}", path) from error
+        raise Rejected(f"the text is not valid JSON: {error}", path) from error
 
 
 def _expect_list(value: Any, path: str) -> list[Any]:
     if not isinstance(value, list):
-        raise _Rejected(f"expected a list, found {_kind(value)}", path)
+        raise Rejected(f"expected a list, found {_kind(value)}", path)
     return value
 
 
 def _expect_object(value: Any, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise _Rejected(f"expected an object, found {_kind(value)}", path)
+        raise Rejected(f"expected an object, found {_kind(value)}", path)
     return value
 
 
 def _expect_text(value: Any, path: str) -> str:
     if not isinstance(value, str):
-        raise _Rejected(f"expected a string, found {_kind(value)}", path)
+        raise Rejected(f"expected a string, found {_kind(value)}", path)
     return value
 
 
@@ -337,3 +325,15 @@ def _optional_text(value: Any, path: str) -> str | None:
 
 def _kind(value: Any) -> str:
     return _KINDS.get(type(value), type(value).__name__)
+
+
+_CONVERTERS: dict[str, Callable[[dict[str, Any], str], Row]] = {
+    "messages": _messages,
+    "sharegpt": _sharegpt,
+    "alpaca": _alpaca,
+    "prompt_completion": _prompt_completion,
+    "text": _text,
+}
+CONVERTERS: dict[str, Callable[[dict[str, Any], str], Row | Problem]] = {
+    layout: partial(_row_or_problem, layout) for layout in _CONVERTERS
+}

@@ -6,24 +6,29 @@ rows that a trainer later drops. The stored bytes that were checked here are the
 
 import csv
 import difflib
-import json
-import re
 import stat
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from finetui_core.data import tables
+from finetui_core.data.json_array import elements_of
+from finetui_core.data.json_lines import (
+    BYTE_ORDER_MARK,
+    MAX_ROW_BYTES,
+    TOO_LONG,
+    Unreadable,
+    decoded,
+    lines_of,
+    not_utf8,
+)
 from finetui_core.errors import InputError, Problem
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 HUB_PREFIX = "hub:"
 _HEAD_BYTES = 65536
-_SPACE = re.compile(r"[ \t\r\n]*")
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -31,6 +36,8 @@ _PACKED = {
     b"\xfd7zXZ\x00": "xz",
     b"BZh": "bzip2",
 }
+
+Form = Literal["hub", "parquet", "arrow", "csv", "tsv", "txt", "array", "lines"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +56,44 @@ def read_rows(source: str) -> Iterator[RawRow | Problem]:
     network. A row that cannot be read comes as a Problem in its place. Raises InputError where the file
     itself is unusable.
     """
+    form = form_of(source)
+    path = Path(source)
+    match form:
+        case "hub":
+            return _numbered(tables.hub_rows(source.removeprefix(HUB_PREFIX)))
+        case "parquet":
+            return _numbered(tables.parquet_rows(path))
+        case "arrow":
+            return _numbered(tables.arrow_rows(path))
+        case "csv" | "tsv":
+            return _read_csv(path, "\t" if form == "tsv" else ",")
+        case "txt":
+            return _read_blocks(path)
+        case "array":
+            return _read_array(path)
+        case "lines":
+            return _read_lines(path)
+
+
+def form_of(source: str) -> Form:
+    """How the rows are kept in the source. Raises InputError where it cannot be read."""
     if source.startswith(HUB_PREFIX):
-        return _numbered(tables.hub_rows(source.removeprefix(HUB_PREFIX)))
+        return "hub"
     path = Path(source)
     head = _checked_head(path)
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return _numbered(tables.parquet_rows(path))
+        return "parquet"
     if suffix in (".arrow", ".feather"):
-        return _numbered(tables.arrow_rows(path))
+        return "arrow"
     _refuse_other_encodings(head, path)
-    if suffix in (".csv", ".tsv"):
-        return _read_csv(path, "\t" if suffix == ".tsv" else ",")
+    if suffix == ".csv":
+        return "csv"
+    if suffix == ".tsv":
+        return "tsv"
     if suffix == ".txt":
-        return _read_blocks(path)
-    if head.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"["):
-        return _read_array(path)
-    return _read_lines(path)
+        return "txt"
+    return "array" if head.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"[") else "lines"
 
 
 def _numbered(values: Iterator[dict[str, Any]]) -> Iterator[RawRow]:
@@ -93,6 +121,10 @@ def _checked_head(path: Path) -> bytes:
     except PermissionError as error:
         raise _unusable(path, "no permission to read this file", f"Try: chmod u+r {path}") from error
     except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError) and path.is_symlink():
+            raise _unusable(
+                path, f"this is a link to {path.readlink()}, which does not exist", "Name the file itself."
+            ) from error
         raise _unusable(path, _reason(error), _nearest(path)) from error
     if not head:
         raise _unusable(path, "the file is empty", "Check that whatever wrote it has finished.")
@@ -143,166 +175,89 @@ def _refuse_other_encodings(head: bytes, path: Path) -> None:
 def _read_lines(path: Path) -> Iterator[RawRow | Problem]:
     rows = 0
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            stripped = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
+        for number, (at, line) in enumerate(lines_of(file), 1):
+            if line is None:
+                yield TOO_LONG.problem(path, number)
+                continue
+            stripped = (line.removeprefix(BYTE_ORDER_MARK) if at == 0 else line).strip()
             if not stripped:
                 continue
-            row = _decoded(stripped, path, number)
-            if rows == 0 and isinstance(row, Problem) and stripped.startswith(b"{"):
-                _refuse_one_object(path)
+            value = decoded(stripped)
+            if rows == 0 and isinstance(value, Unreadable) and stripped.startswith(b"{"):
+                _refuse_one_object(path, stripped)
             rows += 1
-            yield row
+            yield value.problem(path, number) if isinstance(value, Unreadable) else RawRow(number, value)
 
 
-def _decoded(raw: bytes, path: Path, line: int) -> RawRow | Problem:
-    """One object from its JSON text, which begins at `line`."""
-    try:
-        value = msgspec.json.decode(raw)
-    except (ValueError, RecursionError) as error:
-        return _explained(raw, path, line, error)
-    if not isinstance(value, dict):
-        return Problem(
-            f"the row is {_kind(value)}, not an object",
-            f"{path}:{line}",
-            'Write each row as {"key": value, …}.',
-        )
-    return RawRow(line, value)
-
-
-def _kind(value: object) -> str:
-    names = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
-
-
-def _explained(raw: bytes, path: Path, line: int, fault: Exception) -> Problem:
-    """Read a bad row once more with the standard library, whose messages carry the column."""
-    try:
-        json.loads(raw.decode())
-    except UnicodeDecodeError as error:
-        return _not_utf8(path, line, error.start + 1)
-    except json.JSONDecodeError as error:
-        place = f"{path}:{line + error.lineno - 1}:{error.colno}"
-        return Problem(f"not valid JSON: {error.msg}", place, "Each line must be one whole JSON object.")
-    except RecursionError:
-        return Problem("the row is nested too deeply", f"{path}:{line}")
-    except ValueError as error:
-        return Problem(f"not valid JSON: {error}", f"{path}:{line}")
-    return Problem(
-        f"not valid JSON: {fault}",
-        f"{path}:{line}",
-        "NaN, Infinity and half of a surrogate pair (\\ud83d alone) are not allowed in JSON.",
-    )
-
-
-def _not_utf8(path: Path, line: int, column: int) -> Problem:
-    return Problem(
-        "the text is not UTF-8",
-        f"{path}:{line}:{column}",
-        f"If it is Latin-1, try: iconv -f LATIN1 -t UTF-8 {path}",
-    )
-
-
-def _refuse_one_object(path: Path) -> None:
+def _refuse_one_object(path: Path, first_line: bytes) -> None:
     """Raise InputError if the whole file is one object over several lines, which is not a list of rows."""
-    try:
-        whole = msgspec.json.decode(path.read_bytes().removeprefix(BYTE_ORDER_MARK))
-    except (ValueError, RecursionError):
+    hint = f"Write one row a line, or one list of rows: jq -c . {path} > rows.jsonl"
+    if path.stat().st_size <= MAX_ROW_BYTES:
+        try:
+            whole = msgspec.json.decode(path.read_bytes().removeprefix(BYTE_ORDER_MARK))
+        except (ValueError, RecursionError):
+            return
+        if not isinstance(whole, dict):
+            return
+        lists = [key for key, value in whole.items() if isinstance(value, list)]
+        if len(lists) == 1:
+            hint = (
+                f'Save the list under "{lists[0]}" by itself: jq -c \'."{lists[0]}"[]\' {path} > rows.jsonl'
+            )
+    elif first_line != b"{":
         return
-    if not isinstance(whole, dict):
-        return
-    lists = [key for key, value in whole.items() if isinstance(value, list)]
-    if len(lists) == 1:
-        hint = f'Save the list under "{lists[0]}" by itself: jq -c \'."{lists[0]}"[]\' {path} > rows.jsonl'
-    else:
-        hint = f"Write one row a line, or one list of rows: jq -c . {path} > rows.jsonl"
     raise _unusable(path, "the file is one JSON object, not a list of rows", hint)
 
 
 def _read_array(path: Path) -> Iterator[RawRow | Problem]:
-    """The elements of one JSON array. Memory: the file's text and one element at a time."""
-    raw = path.read_bytes().removeprefix(BYTE_ORDER_MARK)
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        raise InputError(
-            _not_utf8(path, before.count(b"\n") + 1, len(before) - before.rfind(b"\n"))
-        ) from error
-    del raw
-    decoder = json.JSONDecoder()
-    line, counted = 1, 0
-    position = _after_space(text, text.index("[") + 1)
-    if text[position : position + 1] == "]":
-        yield from _nothing_after(text, position + 1, path)
-        return
-    while True:
-        line, counted = line + text.count("\n", counted, position), position
-        try:
-            _, end = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            yield _broken_array(text, error.pos, error.msg, path)
-            return
-        except (ValueError, RecursionError) as error:
-            yield _broken_array(text, position, str(error), path)
-            return
-        yield _decoded(text[position:end].encode(), path, line)
-        position = _after_space(text, end)
-        delimiter = text[position : position + 1]
-        if delimiter == "]":
-            yield from _nothing_after(text, position + 1, path)
-            return
-        if delimiter != ",":
-            yield _broken_array(text, position, "Expecting ',' or ']'", path)
-            return
-        position = _after_space(text, position + 1)
-
-
-def _after_space(text: str, position: int) -> int:
-    matched = _SPACE.match(text, position)
-    return matched.end() if matched else position
-
-
-def _nothing_after(text: str, position: int, path: Path) -> Iterator[Problem]:
-    rest = _after_space(text, position)
-    if rest < len(text):
-        yield _broken_array(text, rest, "something follows the end of the list", path)
-
-
-def _broken_array(text: str, position: int, reason: str, path: Path) -> Problem:
-    line = text.count("\n", 0, position) + 1
-    column = position - text.rfind("\n", 0, position)
-    return Problem(
-        f"not valid JSON: {reason}",
-        f"{path}:{line}:{column}",
-        "The rows from this place on could not be read.",
-    )
+    with path.open("rb") as file:
+        for element in elements_of(file):
+            value = decoded(element.raw) if isinstance(element.raw, bytes) else element.raw
+            if isinstance(value, Unreadable):
+                yield value.problem(path, element.line, element.column)
+            else:
+                yield RawRow(element.line, value)
 
 
 def _text_lines(path: Path) -> Iterator[str]:
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, (at, line) in enumerate(lines_of(file), 1):
+            if line is None:
+                raise InputError(TOO_LONG.problem(path, number))
             try:
-                yield (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).decode()
+                yield (line.removeprefix(BYTE_ORDER_MARK) if at == 0 else line).decode()
             except UnicodeDecodeError as error:
-                raise InputError(_not_utf8(path, number, error.start + 1)) from error
+                raise InputError(not_utf8(0, error.start + 1).problem(path, number)) from error
 
 
-def _read_blocks(path: Path) -> Iterator[RawRow]:
+def _read_blocks(path: Path) -> Iterator[RawRow | Problem]:
     """Plain text: the lines between blank lines are one document."""
     block: list[str] = []
+    started = size = 0
     for number, line in enumerate(_text_lines(path), 1):
         if line.strip():
-            block.append(line)
-        elif block:
-            yield RawRow(number - len(block), {"text": "".join(block).strip("\r\n")})
-            block = []
-    if block:
-        yield RawRow(number - len(block) + 1, {"text": "".join(block).strip("\r\n")})
+            started = started or number
+            size += len(line)
+            if size <= MAX_ROW_BYTES:
+                block.append(line)
+            else:
+                block.clear()
+        elif started:
+            yield _block(block, path, started)
+            block, started, size = [], 0, 0
+    if started:
+        yield _block(block, path, started)
+
+
+def _block(lines: list[str], path: Path, started: int) -> RawRow | Problem:
+    if not lines:
+        return TOO_LONG.problem(path, started)
+    return RawRow(started, {"text": "".join(lines).strip("\r\n")})
 
 
 def _read_csv(path: Path, delimiter: str) -> Iterator[RawRow | Problem]:
     """A table with a header line; an empty cell is left out of its row."""
-    csv.field_size_limit(sys.maxsize)
+    csv.field_size_limit(MAX_ROW_BYTES)
     reader = csv.reader(_text_lines(path), delimiter=delimiter, strict=True)
     started = 1
     header: list[str] | None = None

@@ -1,0 +1,256 @@
+"""What is wrong with one text: characters, HTML, secrets; and what is wrong with an answer as an answer."""
+
+import re
+import zlib
+from collections import Counter
+from functools import cache
+from importlib import resources
+
+from finetui_core.data.check.encoding import control_place, invisible_place, mojibake_places
+from finetui_core.data.check.excerpts import excerpt
+from finetui_core.data.check.findings import Hit
+from finetui_core.data.check.personal import emails_in, numbers_in
+from finetui_core.data.check.secrets import Place, clear_places, secrets_in
+
+CODE = re.compile(r"(?:```|~~~).*?(?:```|~~~|\Z)|`[^`\n]+`", re.DOTALL)
+
+# A text as classes of bytes: 0 a control character, "0" any digit; one pass answers four questions.
+_CLASSES = bytes(
+    0
+    if (code < 0x20 and code not in b"\t\n\r") or code == 0x7F
+    else 0x30
+    if chr(code).isdigit() and code < 0x80
+    else code
+    for code in range(256)
+)
+
+
+def text_hits(text: str, path: str, role: str, *, secrets: bool = True) -> list[Hit]:
+    """Every fault of one text of a row, at most one hit of each rule, of each kind for secrets and personal data.
+
+    Sound text passes a few searches for a character and nothing more. `secrets` is False where
+    `may_hold_secret` has ruled them out for the whole row.
+    """
+    hits: list[Hit] = []
+    classes = text.encode("utf-8", "surrogatepass").translate(_CLASSES)
+    if not text.isascii():
+        hits += _unusual_hits(text, path)
+    elif b"\0" in classes and (place := control_place(text)) is not None:
+        hits.append(Hit("terminal_control", path, excerpt(text, place)))
+    if ("<" in text or "&" in text) and (found := html_place(text)) is not None:
+        hits.append(Hit("html_leftovers", path, excerpt(text, found)))
+    if secrets and (places := secrets_in(text)):
+        hits += _masked_hits("secret", text, path, places)
+    personal: list[Place] = []
+    if "@" in text:
+        personal += emails_in(text)
+    if b"0000" in classes or b"0.0" in classes:
+        personal += numbers_in(text)
+    if personal:
+        hits += _masked_hits("personal_data", text, path, list(clear_places(personal)))
+    return hits
+
+
+def _unusual_hits(text: str, path: str) -> list[Hit]:
+    """The rules on characters, for a text that is not all ASCII."""
+    hits = []
+    if (place := control_place(text)) is not None:
+        hits.append(Hit("terminal_control", path, excerpt(text, place)))
+    if (place := invisible_place(text)) is not None:
+        hits.append(Hit("invisible_characters", path, excerpt(text, place)))
+    if places := mojibake_places(text):
+        hits.append(Hit("mojibake", path, excerpt(text, places[0][0])))
+    if "\ufffd" in text:
+        hits.append(Hit("replacement_character", path, excerpt(text, text.index("\ufffd"))))
+    return hits
+
+
+def _masked_hits(rule: str, text: str, path: str, places: list[Place]) -> list[Hit]:
+    first: dict[str, Place] = {}
+    for place in places:
+        first.setdefault(place.kind, place)
+    return [Hit(rule, path, excerpt(text, place.start)) for place in first.values()]
+
+
+# HTML
+
+_TAG = re.compile(
+    r"</?(?:p|br|hr|div|span|font|center|table|tbody|thead|tr|td|th|ul|ol|li|h[1-6]|strong|em|b|i|u|s|strike|blockquote"
+    r"|pre|section|article|header|footer|nav|figure|figcaption|small|tt|nobr)\s*/?>"
+    r"|<(?:p|div|span|font|table|tr|td|th|ul|ol|li|h[1-6]|img|iframe|script|style|link|meta|input|button|form|section"
+    r"|article|blockquote|pre|body|br|hr|a)\s+[a-z-]{2,20}\s*=\s*[\"'\w][^<>]*>"
+    r"|</(?:a|body|html|script|style|iframe|button|form)>"
+    r"|&(?:nbsp|amp|lt|gt|quot|apos|ndash|mdash|hellip|[lr]squo|[lr]dquo|bull|middot|copy|reg|trade|euro|laquo|raquo"
+    r"|[aeiouAEIOU](?:acute|grave|circ|uml)|[nN]tilde|[cC]cedil|szlig|shy|deg|times|#\d{2,6}|#[xX][0-9a-fA-F]{2,5});",
+    re.IGNORECASE,
+)
+_MARKUP_MEANT = re.compile(
+    r"<!DOCTYPE|<html\b|<\?xml|<svg\b|</?[a-z]+:[a-z]|\bxmlns\b|\b(?:x?html5?|xml|markup|css|jsx|svg|entit(?:y|ies)|tags?|elements?"
+    r"|escap\w+|href|javascript|react|angular|vue|jquery|web ?page|website|balise|etikett)\b",
+    re.IGNORECASE,
+)
+_TABLE_LINE = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
+
+
+def html_place(text: str) -> int | None:
+    """Where a tag or an entity stands that is left over: outside code and table cells, in a text that is not
+    about markup."""
+    found = _TAG.search(text)
+    if found is None or _MARKUP_MEANT.search(text):
+        return None
+    for pattern in (CODE, _TABLE_LINE):
+        text = pattern.sub(lambda part: " " * len(part[0]), text)
+    found = _TAG.search(text)
+    return found.start() if found else None
+
+
+# Answers
+
+
+def answer_hits(text: str, path: str) -> list[Hit]:
+    """What is wrong with an answer: a stock refusal, a missing end, the same words again and again."""
+    hits = []
+    if (place := refusal_place(text)) is not None:
+        hits.append(Hit("refusal", path, excerpt(text, place)))
+    if (place := cut_off_place(text)) is not None:
+        hits.append(Hit("cut_off", path, excerpt(text, max(0, place - 50))))
+    if (place := repetition_place(text)) is not None:
+        hits.append(Hit("repetition", path, excerpt(text, place)))
+    return hits
+
+
+_REFUSES_WITHIN = 300
+_REFUSAL_SIGNS = (
+    "can't", "cannot", "unable", "not able", "n't be able", "not be able", "declin", "refuse", "not comf", "n't feel",
+    "program", "guideline", "appropriate", "ethical", "ability", "will not", "won't",
+)  # fmt: skip
+_LEADS_ON = re.compile(
+    r"(?:[.!?:;,…。，！\n*]|\b(?:but|sorry|however|unfortunately|apologi[sz]e|afraid|and|aber|leider|mais|désolée?|pero|mas|ma|но))\s*\Z"
+)
+
+
+@cache
+def _refusals() -> tuple[str, ...]:
+    lines = resources.files(__package__).joinpath("refusals.txt").read_text(encoding="utf-8").splitlines()
+    return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+def refusal_place(text: str) -> int | None:
+    """Where a stock refusal stands among the first characters, at the beginning of a sentence."""
+    head = text[:_REFUSES_WITHIN].lower()
+    if not head.isascii():
+        head = head.replace("’", "'").replace("，", ",")
+    elif not any(sign in head for sign in _REFUSAL_SIGNS):
+        return None
+    for phrase in _refusals():
+        place = head.find(phrase)
+        if place >= 0 and (not head[:place].strip() or _LEADS_ON.search(head, 0, place)):
+            return min(place, len(text))
+    return None
+
+
+_SENTENCE_ENDS = ".!?…。！？．؟।॥։"
+_AFTER_SENTENCE = "\"'”’»)*_` "
+_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+_LIST_LINE = re.compile(
+    r"\s*(?:[-*+•‣◦–—>#|]|\(?\w{1,3}[.)]\s|[A-ZÄÖÜÉ][\w /&'-]{0,30}:)|\s{4}|.*[;{}=<>\\_]"
+)
+_UNFINISHED = re.compile(
+    r"(?:,|\b(?:and|or|but|because|the|a|an|of|with|which|that|if|when|while|for|to|as|from|into|by|is|are|was|were"
+    r"|und|oder|aber|weil|der|die|das|ein|eine|mit|für|von|et|ou|mais|parce|que|le|la|les|un|une|de|des|pour|avec"
+    r"|y|o|pero|porque|el|los|las|con|para|e|mas|uma|com|и|или|но|что|в|на|с))\Z"
+)
+_FAREWELL = re.compile(
+    r"regards|sincerely|yours|truly|love|wishes|thanks|thank you|respectfully|cheers|grüße|cordialement|atentamente"
+    r"|saludos|abraços|уважением",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(rf"[{_SENTENCE_ENDS}][\"'”’»)*_]{{0,3}}(?=\s)")
+_EMOTICON = re.compile(r"[:;=][-^']?[(\[{]")
+_SHORT = 40
+_LAST_WORDS = 4
+_PLAIN_LINES = 0.4  # share of lines without punctuation at their end that makes a text verse, or a list
+
+
+def cut_off_place(text: str) -> int | None:
+    """Where an answer ends too early: inside a fence of code, a bracket, a sentence. Lists, headings, verses,
+    code, labels and other short answers end without a full stop and are left out."""
+    sound = text.rstrip()
+    end = len(sound)
+    if "```" in sound and len(_FENCE.findall(sound)) % 2:
+        return end
+    last = sound[-1:]
+    if end < _SHORT or last in _SENTENCE_ENDS or "```" in sound[-3:]:
+        return None
+    if last in "}])" and sound[0] in "{[":
+        return None
+    if not last.isalnum() and last not in ",(-":
+        return end if sound[0] in "{[" and last in "\"'}]:" and _open_brackets(sound) > 0 else None
+    return end if _breaks_off(sound) else None
+
+
+_FENCE = re.compile(r"^[ \t>]*(?:[-*+]|\d+\.)?[ \t]*```", re.MULTILINE)
+
+
+def _open_brackets(text: str) -> int:
+    return sum(map(text.count, "([{")) - sum(map(text.count, ")]}"))
+
+
+def _breaks_off(text: str) -> bool:
+    if text[0] in "{[" and _open_brackets(text) > 0:
+        return True
+    *lines, line = text.splitlines()
+    words = line.split()
+    if len(words) < _LAST_WORDS or _LIST_LINE.match(line) or _UNSPACED.match(text[-1]):
+        return False
+    if any(sign in words[-1] for sign in "/.@"):
+        return False
+    if _open_brackets(_EMOTICON.sub("", CODE.sub("", line))) > 0:
+        return True
+    if text[-1].isdigit() or _FAREWELL.search(line):
+        return False
+    lines = [line.rstrip() for line in lines if line.strip()]
+    plain = sum(line[-1].isalpha() or line[-1] == "," for line in lines)
+    if plain > _PLAIN_LINES * len(lines):
+        return False
+    return bool(_UNFINISHED.search(line)) or len(_SENTENCE_END.findall(text)) >= 2
+
+
+# Repetition, after Rae et al. 2021 (Gopher, arXiv 2112.11446, table A1): the share of the characters that the most
+# frequent n-gram takes. Their limits are for web pages; answers are shorter, so the limit here is higher, and the
+# text must also be as easy to compress as a loop is.
+_LOOP_LENGTH = 120
+_PROBE = 14
+_NGRAMS = (1, 2, 3, 4, 6, 8, 12, 16)
+_TOP_SHARE = 0.4
+_RATIO = 0.3
+
+
+def repetition_place(text: str) -> int | None:
+    """Where the words begin that an answer repeats. A few pieces of the text are looked for first: a loop that
+    takes a large share of it has one of them at least three times."""
+    length = len(text)
+    if length < _LOOP_LENGTH:
+        return None
+    for start in (length - _PROBE - 2, length // 2, length * 3 // 4):
+        if text.count(text[start : start + _PROBE]) >= 3:
+            return _loop_place(text)
+    return None
+
+
+def _loop_place(text: str) -> int | None:
+    text = CODE.sub(lambda part: "\n" if len(part[0]) > 60 else part[0], text)
+    raw = text.encode("utf-8", "surrogatepass")
+    if len(text) < _LOOP_LENGTH or len(zlib.compress(raw, 6)) > _RATIO * len(raw):
+        return None
+    words = text.split()
+    if len(words) * 20 < len(text):  # written without spaces, or one endless word
+        words = list(text)
+    for size in _NGRAMS:
+        grams = Counter(zip(*(words[at:] for at in range(size)), strict=False))
+        if not grams:
+            return None
+        gram, times = grams.most_common(1)[0]
+        if times >= 4 and times * (sum(map(len, gram)) + size) >= _TOP_SHARE * len(text):
+            return max(0, text.find(gram[0]))
+    return None

@@ -4,6 +4,7 @@ Nothing is mapped into memory: a mapped file that another machine shortens ends 
 """
 
 import os
+import threading
 import time
 from array import array
 from bisect import bisect_right
@@ -133,6 +134,7 @@ class LineFile:
         self._whole_rows = self._whole_lines = 0
         self._begun, self._is_blank = 0, True  # the line that the seen bytes end in
         self._margins = (b"", b"")
+        self._lock = threading.Lock()  # a search reads rows in a thread while others are drawn
         self._spans: dict[int, tuple[int, list[tuple[int, bytes, int]]]] = {}
 
     @property
@@ -195,7 +197,8 @@ class LineFile:
             raw = os.pread(self._descriptor, min(size, MOST_BYTES), self._begun)
             return _row_text(number, self._whole_lines + 1, raw, size)
         place = bisect_right(self._rows, number) - 1
-        span = self._span(place)
+        with self._lock:
+            span = self._span(place)
         within = number - self._rows[place]
         if within >= len(span):
             return None  # the file was changed in its place

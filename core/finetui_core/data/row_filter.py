@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from finetui_core.data.check.findings import Hit
+from finetui_core.data.check.part import Part, add_json
+from finetui_core.data.check.personal import personal_in
+from finetui_core.data.check.rows import row_hits
+from finetui_core.data.check.secrets import secrets_in
 from finetui_core.data.conversation import Conversation, Row
 from finetui_core.data.formats import CONVERTERS, sniff
 from finetui_core.data.json_lines import Unreadable, decoded
@@ -14,6 +19,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.filters import Fields, Predicate, compile_filter
 
 _SNIFFED_ROWS = 100
+_SHOWN = 4
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -78,6 +84,23 @@ def open_row(text: RowText, layout: str, path: str) -> OpenedRow:
     return OpenedRow(text, None, made.what) if isinstance(made, Problem) else OpenedRow(text, made)
 
 
+def hits_of(opened: OpenedRow, layout: str) -> list[Hit]:
+    """All that the rules of one row find in it, by the code of the scan."""
+    text = opened.text
+    if text.fault or text.is_cut or not layout:
+        return [Hit("unreadable_row", "", opened.fault)] if text.fault else []
+    part = Part()
+    add_json(part, text.raw, 0, layout)
+    hits = row_hits(opened.row) if opened.row is not None else []
+    known = {hit.rule for hit in hits}
+    return hits + [
+        Hit(rule, path, excerpt)
+        for rule, examples in part.examples.items()
+        if rule not in known
+        for _, path, excerpt in examples
+    ]
+
+
 def row_fields(rules: Callable[[int], Iterable[str]]) -> Fields[OpenedRow]:
     """What a filter can ask of a row; `rules` gives the names of the findings of a row by its number."""
     return Fields(
@@ -128,6 +151,15 @@ def quick_test(text: str) -> Callable[[bytes], bool]:
         return all(word in lowered for word in words)
 
     return may_fit
+
+
+def without_secrets(text: str) -> str:
+    """`text` with dots in place of secrets and personal data, all but their first characters; equally long."""
+    for place in (*secrets_in(text), *personal_in(text)):
+        shown = min(_SHOWN, (place.end - place.start) // 3)
+        hidden = "".join("\n" if char == "\n" else "•" for char in text[place.start + shown : place.end])
+        text = text[: place.start + shown] + hidden + text[place.end :]
+    return text
 
 
 def readable(text: RowText) -> str:

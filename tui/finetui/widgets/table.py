@@ -1,6 +1,6 @@
 """A table of any length: only the lines on the screen are drawn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from textual import events
@@ -48,11 +48,11 @@ class Table(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
 
     class Opened(Message):
-        """The user opened the record with `key`."""
+        """The user opened the record with `key` of `table`."""
 
-        def __init__(self, key: str) -> None:
+        def __init__(self, table: "Table", key: str) -> None:
             super().__init__()
-            self.key = key
+            self.table, self.key = table, key
 
     class Chosen(Message):
         """The cursor is on another record, or on none: `key` is then None."""
@@ -71,7 +71,8 @@ class Table(ScrollView, can_focus=True):
     def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._columns = tuple(columns)
-        self._records: tuple[Record, ...] = ()
+        self._records: Sequence[Record] = ()
+        self._place_of: Callable[[str], int | None] | None = None
         self._marked: frozenset[str] = frozenset()
         self._sorted: tuple[str, bool] | None = None
         self._told: str | None = None
@@ -79,7 +80,13 @@ class Table(ScrollView, can_focus=True):
     @property
     def chosen(self) -> str | None:
         """The key of the record under the cursor; None where there is none."""
-        return self._records[self.cursor].key if self._records else None
+        return self._records[self.cursor].key if len(self._records) else None
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on the record with `key`, where it is there."""
+        places = self._place_of or {record.key: at for at, record in enumerate(self._records)}.get
+        if (place := places(key)) is not None:
+            self.cursor = place
 
     @property
     def marked(self) -> frozenset[str]:
@@ -96,6 +103,16 @@ class Table(ScrollView, can_focus=True):
         if self._sorted != (title, reverse):
             self._sorted = (title, reverse)
             self.refresh(Region(0, 0, self.size.width, 1))
+
+    def show_lazily(self, records: Sequence[Record], place_of: Callable[[str], int | None]) -> None:
+        """Replace the records by some that are made when they are drawn; `place_of` finds a key among them."""
+        before_chosen = self._told
+        self._records, self._place_of = records, place_of
+        self.virtual_size = Size(0, len(records) + 1)
+        place = place_of(before_chosen) if before_chosen is not None else None
+        self.cursor = self.validate_cursor(self.cursor if place is None else place)
+        self.refresh()
+        self._tell()
 
     def show(self, records: Sequence[Record]) -> None:
         """Replace the records."""
@@ -155,8 +172,8 @@ class Table(ScrollView, can_focus=True):
         self.cursor = place
 
     def action_open(self) -> None:
-        if self._records:
-            self.post_message(self.Opened(self._records[self.cursor].key))
+        if len(self._records):
+            self.post_message(self.Opened(self, self._records[self.cursor].key))
 
     def action_down(self) -> None:
         self.cursor += 1
@@ -177,7 +194,7 @@ class Table(ScrollView, can_focus=True):
         self.cursor = len(self._records) - 1
 
     def _headings(self) -> tuple[Span, ...]:
-        title, reverse = self._sorted or ("", False)
+        title, reverse = self._sorted or (None, False)
         arrow = "▼" if reverse else "▲"
         return tuple(
             (f"{c.title} {arrow}", "strong") if c.title == title else (c.title, "muted")

@@ -113,11 +113,17 @@ def test_overlength_rows_are_refused_dropped_or_cut(tmp_path: Path, tokenizer: A
     assert cut.train.lengths.tolist()[1:] == [60, 60]
 
 
-def test_rows_cut_before_their_answer_are_counted_and_left_out(tmp_path: Path, tokenizer: Any) -> None:
+def test_rows_cut_before_their_answer_are_refused_and_left_out_where_that_is_accepted(
+    tmp_path: Path, tokenizer: Any
+) -> None:
     source = write(tmp_path, [pair("short"), pair("long question " * 50)])
     options = DataOptions(train=source, val_fraction=0.0, overlength="truncate")
-    report = prepare(options, tokenizer, 40, 42).report
+    summary, problem = refusal(options, tokenizer, 40).problems
+    assert "errors in 1 of 2 rows" in summary.what and "--accept-data-errors" in summary.hint
+    assert problem.what.startswith("nothing_supervised") and problem.where == f"{source}:2"
+    report = prepare(options, tokenizer, 40, 42, accept_errors=True).report
     assert (report.train_rows, report.without_supervised_tokens) == (1, 1)
+    assert report.errors == {"nothing_supervised": 1} and "trained on all the same" in report.verdict
 
 
 @pytest.mark.parametrize("overlength", ["drop", "truncate"])

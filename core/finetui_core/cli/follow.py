@@ -123,6 +123,7 @@ def _details(event: dict[str, Any]) -> list[str]:
 
 
 _ROW_LOSSES = {
+    "unusable_rows": "were left out because they cannot be used",
     "overlength_dropped": "were dropped because they are longer than data.max_length",
     "overlength_truncated": "were cut at data.max_length",
     "without_supervised_tokens": "were left out: nothing in them is learned",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from finetui_core import __version__
 from finetui_core.cli.launching import discard, start
+from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.load import load_recipe, recipe_json
 from finetui_core.recipe.overrides import apply_overrides
@@ -29,11 +30,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="a name for the run (the recipe's file name if left out)")
     parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
     parser.add_argument("--detach", action="store_true", help="return as soon as the run trains")
+    parser.add_argument(
+        ACCEPT,
+        action="store_true",
+        help="train on rows in which the data check finds errors; the run records it",
+    )
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
 
 def run(options: argparse.Namespace) -> int:
-    paths = make_run(options.recipe, options.set, options.name, options.runs)
+    paths = make_run(
+        options.recipe,
+        options.set,
+        options.name,
+        options.runs,
+        accept_data_errors=options.accept_data_errors,
+    )
     return start_new(paths, detach=options.detach, as_json=options.json)
 
 
@@ -46,8 +58,17 @@ def start_new(paths: RunPaths, *, detach: bool, as_json: bool) -> int:
         raise
 
 
-def make_run(recipe_file: Path, overrides: Sequence[str], name: str | None, root: Path | None) -> RunPaths:
-    """The directory of a new run. Raises InputError for a bad recipe, or where none can be made."""
+def make_run(
+    recipe_file: Path,
+    overrides: Sequence[str],
+    name: str | None,
+    root: Path | None,
+    *,
+    accept_data_errors: bool = False,
+) -> RunPaths:
+    """The directory of a new run; `accept_data_errors` is recorded in run.json, where the trainer reads it.
+
+    Raises InputError for a bad recipe, or where none can be made."""
     recipe = load_recipe(recipe_file, overrides)
     _require_training_libraries()
     text = apply_overrides(recipe_file.read_text(encoding="utf-8"), overrides)
@@ -57,6 +78,7 @@ def make_run(recipe_file: Path, overrides: Sequence[str], name: str | None, root
         "argv": sys.argv,
         "model": Path(recipe.model.name).name if Path(recipe.model.name).exists() else recipe.model.name,
         "method": recipe.train.method,
+        "accept_data_errors": accept_data_errors,
     }
     try:
         return create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity)

@@ -17,11 +17,12 @@ from finetui_core.errors import InputError, Problem
 class Loaded:
     """The rows of one source, in order, and the faults of those that were refused.
 
-    `sha256` is that of the file's bytes, as sha256sum prints it; for a hub data set, of its rows written as
-    JSON lines.
+    `numbers` are the places of the rows in the source, from 0, those that were refused counted. `sha256` is
+    that of the file's bytes, as sha256sum prints it; for a hub data set, of its rows written as JSON lines.
     """
 
     rows: tuple[Row, ...]
+    numbers: tuple[int, ...]
     rejected: tuple[Problem, ...]
     format: str
     sha256: str
@@ -34,12 +35,14 @@ def load(source: str, format: str = "auto") -> Loaded:
     raise.
     """
     raw: list[RawRow] = []
+    places: list[int] = []
     rejected: list[Problem] = []
-    for row in read_rows(source):
+    for place, row in enumerate(read_rows(source)):
         if isinstance(row, Problem):
             rejected.append(row)
         else:
             raw.append(row)
+            places.append(place)
     if not raw:
         raise InputError(
             rejected or Problem("there are no rows", source, "Check that whatever wrote it has finished.")
@@ -47,13 +50,15 @@ def load(source: str, format: str = "auto") -> Loaded:
     layout = sniff([row.value for row in raw[:100]], source) if format == "auto" else format
     convert = CONVERTERS[layout]
     rows: list[Row] = []
-    for item in raw:
+    numbers: list[int] = []
+    for place, item in zip(places, raw, strict=True):
         converted = convert(item.value, f"{source}:{item.number}")
         if isinstance(converted, Problem):
             rejected.append(converted)
         else:
             rows.append(converted)
-    return Loaded(tuple(rows), tuple(rejected), layout, _fingerprint(source, raw))
+            numbers.append(place)
+    return Loaded(tuple(rows), tuple(numbers), tuple(rejected), layout, _fingerprint(source, raw))
 
 
 def _fingerprint(source: str, raw: Iterable[RawRow]) -> str:

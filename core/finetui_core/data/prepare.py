@@ -1,16 +1,20 @@
 """From the recipe's data options to the token rows of a run, and a report of what was done to them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finetui_core.data.check.gate import Errors, error_problems, note_errors, verdict, way_out
+from finetui_core.data.check.recipe_rows import recipe_errors
+from finetui_core.data.check.rows import row_hits
+from finetui_core.data.check.specials import specials_of
 from finetui_core.data.conversation import Row
-from finetui_core.data.load import Loaded, load
 from finetui_core.data.render import Example, renderer
-from finetui_core.data.split import row_digest, split
+from finetui_core.data.split import row_digest
+from finetui_core.data.stages import Fitted, Sets, fitted_rows, read_sets
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.options import DataOptions
 
@@ -55,14 +59,19 @@ class TokenRows:
 class DataReport:
     """What became of the data: counts of rows, or of tokens where the name says so.
 
-    The format and the sha256 of the val file are None without one.
+    The format and the sha256 of the val file are None without one. `unusable_rows` cannot be read or shown by
+    the template; there are none unless errors are accepted. `verdict` is the data check in a sentence, and
+    `errors` the number of rows by rule.
     """
 
     format: str
     sha256: str
     val_format: str | None
     val_sha256: str | None
+    verdict: str
+    errors: dict[str, int]
     rows_read: int
+    unusable_rows: int
     train_rows: int
     val_rows: int
     overlength_dropped: int
@@ -87,47 +96,66 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fitted:
-    examples: tuple[Example, ...]
-    dropped: int
-    truncated: int
-    unsupervised: int
+class _Side:
+    """One side of the split: rows that the template can show, and its reasons to refuse the others."""
+
+    fitted: tuple[Fitted, ...]
+    unrenderable: tuple[Problem, ...]
+
+    @property
+    def examples(self) -> list[Example]:
+        return [one.example for one in self.fitted if one.example is not None]
+
+    @property
+    def cut(self) -> int:
+        return sum(one.is_cut for one in self.fitted)
+
+    @property
+    def dropped(self) -> int:
+        return sum(one.is_long and not one.is_cut for one in self.fitted)
+
+    @property
+    def taught_nothing(self) -> int:
+        return sum(one.teaches_nothing for one in self.fitted)
 
 
-def prepare(options: DataOptions, tokenizer: Any, max_length: int, seed: int) -> Prepared:
+def prepare(
+    options: DataOptions, tokenizer: Any, max_length: int, seed: int, *, accept_errors: bool = False
+) -> Prepared:
     """Load, check, split, render and measure the rows of a recipe; `max_length` is in tokens.
 
     The tokenizer has its chat template already (`render.ensure_template`). Nothing is thinned out in silence:
-    faulty rows, and by default rows over `max_length`, raise InputError with the first 20 of them and their
-    number. So does a set of which no row is left to learn from. Truncation cuts the end off, the end token
-    with it.
+    faulty rows, rows in which the data check finds an error, and by default rows over `max_length`, raise
+    InputError with the first of them and their number. With `accept_errors` rows with errors are trained on,
+    and those that cannot be used at all are left out and counted. A set of which no row is left to learn from
+    is always refused.
     """
-    loaded = load(options.train, options.format)
-    separate = load(options.val) if options.val else None
-    _refuse_faulty(options, loaded, separate)
-    train_rows, val_rows = (
-        (loaded.rows, separate.rows) if separate else split(loaded.rows, options.val_fraction, seed)
-    )
-    render_row = renderer(tokenizer, options.train_on)
-    rendered = _rendered((*train_rows, *val_rows), render_row)
-    if options.overlength == "error":
-        _refuse_overlength(rendered, max_length)
-    train = _fitted(rendered[: len(train_rows)], max_length, options.overlength)
-    val = _fitted(rendered[len(train_rows) :], max_length, options.overlength)
-    for part, source in ((train, options.train), (val, options.val)):
-        if source and not part.examples:
-            raise InputError(_nothing_left(part, max_length, source))
-    return _prepared(loaded, separate, (train, val), _shared(train_rows, val_rows), max_length)
+    sets = read_sets(options, seed)
+    errors: Errors = {}
+    for row in (*sets.train.rows, *sets.val.rows):
+        note_errors(errors, row.source, row_hits(row))
+    rows = len(sets.train.rows) + len(sets.val.rows)
+    files = [source for source in (options.train, options.val) if source]
+    if not accept_errors:
+        _refuse(_faulty(options, sets) + error_problems(errors, rows, files))
+    sides = _sides(options, sets, tokenizer, max_length, errors)
+    _refuse(_unfit(options, sides, errors, max_length, accept_errors))
+    return _prepared(sets, sides, max_length, errors, accept_errors)
 
 
-def _refuse_faulty(options: DataOptions, loaded: Loaded, separate: Loaded | None) -> None:
-    problems: list[Problem] = []
-    for source, part in ((options.train, loaded), (options.val or "", separate)):
-        if part and part.rejected:
-            count, total = len(part.rejected), len(part.rejected) + len(part.rows)
-            problems += _listed(f"{count:,} of {total:,} rows cannot be used", source, part.rejected)
+def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
         raise InputError(problems)
+
+
+def _faulty(options: DataOptions, sets: Sets) -> list[Problem]:
+    problems: list[Problem] = []
+    for source, part in ((options.train, sets.loaded), (options.val or "", sets.separate)):
+        if part and part.rejected:
+            count, total = len(part.rejected), len(part.rejected) + len(part.rows)
+            summary = f"{count:,} of {total:,} rows cannot be used"
+            problems += _listed(summary, source, part.rejected, way_out([source]))
+    return problems
 
 
 def _listed(summary: str, where: str, problems: Sequence[Problem], hint: str = "") -> list[Problem]:
@@ -136,24 +164,52 @@ def _listed(summary: str, where: str, problems: Sequence[Problem], hint: str = "
     return [Problem(summary + more, where, hint), *problems[:_SHOWN]]
 
 
-def _rendered(rows: Sequence[Row], render_row: Callable[[Row], Example | Problem]) -> list[Example]:
-    examples: list[Example] = []
+def _sides(
+    options: DataOptions, sets: Sets, tokenizer: Any, max_length: int, errors: Errors
+) -> tuple[_Side, _Side]:
+    """Both sides rendered and fitted; what the check finds in them is added to `errors`."""
+    render_row, specials = renderer(tokenizer, options.train_on), specials_of(tokenizer)
+    sides = []
+    for part in (sets.train, sets.val):
+        fitted: list[Fitted] = []
+        unrenderable: list[Problem] = []
+        results = fitted_rows(part, render_row, max_length, options.overlength)
+        for row, result in zip(part.rows, results, strict=True):
+            note_errors(errors, row.source, recipe_errors(row, result, specials))
+            if isinstance(result, Problem):
+                unrenderable.append(result)
+            else:
+                fitted.append(result)
+        sides.append(_Side(tuple(fitted), tuple(unrenderable)))
+    return sides[0], sides[1]
+
+
+def _unfit(
+    options: DataOptions, sides: tuple[_Side, _Side], errors: Errors, max_length: int, accept_errors: bool
+) -> list[Problem]:
+    """What training refuses once the rows are rendered."""
+    files = [source for source in (options.train, options.val) if source]
+    unrenderable = [problem for side in sides for problem in side.unrenderable]
     problems: list[Problem] = []
-    for row in rows:
-        result = render_row(row)
-        if isinstance(result, Problem):
-            problems.append(result)
-        else:
-            examples.append(result)
+    if unrenderable and not accept_errors:
+        summary = f"the chat template cannot show {len(unrenderable):,} rows"
+        problems += _listed(summary, "", unrenderable, way_out(files))
+    if options.overlength == "error":
+        problems += _overlength([one.whole for side in sides for one in side.fitted], max_length)
     if problems:
-        raise InputError(_listed(f"the chat template cannot show {len(problems):,} rows", "", problems))
-    return examples
+        return problems
+    for side, source in zip(sides, (options.train, options.val), strict=True):
+        if source and not side.examples:
+            problems.append(_nothing_left(side, max_length, source))
+    if problems or accept_errors:
+        return problems
+    return error_problems(errors, sum(len(side.fitted) for side in sides), files)
 
 
-def _refuse_overlength(examples: Sequence[Example], max_length: int) -> None:
+def _overlength(examples: Sequence[Example], max_length: int) -> list[Problem]:
     long = [example for example in examples if len(example.ids) > max_length]
     if not long:
-        return
+        return []
     longest = max(len(example.ids) for example in long)
     problems = [Problem(f"{len(example.ids):,} tokens", example.source) for example in long]
     hint = (
@@ -163,32 +219,13 @@ def _refuse_overlength(examples: Sequence[Example], max_length: int) -> None:
     summary = (
         f"{len(long):,} of {len(examples):,} rows are longer than data.max_length = {max_length:,} tokens"
     )
-    raise InputError(_listed(summary, "", problems, hint))
+    return _listed(summary, "", problems, hint)
 
 
-def _fitted(examples: Sequence[Example], max_length: int, overlength: str) -> _Fitted:
-    """Rows no longer than `max_length` and with something to learn. The first token is never a target."""
-    kept: list[Example] = []
-    dropped = truncated = unsupervised = 0
-    for example in examples:
-        fitting = example
-        if len(example.ids) > max_length:
-            if overlength == "drop":
-                dropped += 1
-                continue
-            truncated += 1
-            fitting = Example(example.ids[:max_length], example.mask[:max_length], example.source)
-        if fitting.mask[1:].any():
-            kept.append(fitting)
-        else:
-            unsupervised += 1
-    return _Fitted(tuple(kept), dropped, truncated, unsupervised)
-
-
-def _nothing_left(fitted: _Fitted, max_length: int, source: str) -> Problem:
+def _nothing_left(side: _Side, max_length: int, source: str) -> Problem:
     return Problem(
-        f"no row is left to learn from: {fitted.dropped:,} dropped and {fitted.truncated:,} truncated "
-        f"at {max_length:,} tokens, {fitted.unsupervised:,} without a token to learn",
+        f"no row is left to learn from: {side.dropped:,} dropped and {side.cut:,} truncated "
+        f"at {max_length:,} tokens, {side.taught_nothing:,} without a token to learn",
         source,
         "Raise data.max_length, or check data.train_on and the chat template.",
     )
@@ -200,21 +237,28 @@ def _shared(train_rows: Sequence[Row], val_rows: Sequence[Row]) -> int:
 
 
 def _prepared(
-    loaded: Loaded, separate: Loaded | None, fitted: tuple[_Fitted, _Fitted], shared: int, max_length: int
+    sets: Sets, sides: tuple[_Side, _Side], max_length: int, errors: Errors, accept_errors: bool
 ) -> Prepared:
-    train, val = (TokenRows.of(part.examples) for part in fitted)
+    loaded, separate = sets.loaded, sets.separate
+    train, val = (TokenRows.of(side.examples) for side in sides)
+    faulty = len(loaded.rejected) + (len(separate.rejected) if separate else 0)
+    rows = len(sets.train.rows) + len(sets.val.rows)
+    unusable = sum(len(side.unrenderable) for side in sides) + faulty
     report = DataReport(
         format=loaded.format,
         sha256=loaded.sha256,
         val_format=separate.format if separate else None,
         val_sha256=separate.sha256 if separate else None,
-        rows_read=len(loaded.rows) + (len(separate.rows) if separate else 0),
+        verdict=verdict(errors, rows, accepted=accept_errors, unusable=unusable),
+        errors={rule: len(sources) for rule, sources in errors.items()},
+        rows_read=rows + faulty,
+        unusable_rows=unusable,
         train_rows=len(train),
         val_rows=len(val),
-        overlength_dropped=sum(part.dropped for part in fitted),
-        overlength_truncated=sum(part.truncated for part in fitted),
-        without_supervised_tokens=sum(part.unsupervised for part in fitted),
-        val_rows_also_in_train=shared,
+        overlength_dropped=sum(side.dropped for side in sides),
+        overlength_truncated=sum(side.cut for side in sides),
+        without_supervised_tokens=sum(side.taught_nothing for side in sides),
+        val_rows_also_in_train=_shared(sets.train.rows, sets.val.rows),
         max_length=max_length,
         longest_row_tokens=int(max(train.lengths.max(initial=0), val.lengths.max(initial=0))),
         train_tokens=len(train.ids),

@@ -39,6 +39,12 @@ class Example:
     source: str
 
 
+Pieces = Callable[[], list[str]]
+"""Makes the pieces of text of a row's tokens, in order; joined they are the rendered text."""
+
+TEMPLATE_REFUSES = "the chat template cannot show this row: "
+
+
 @dataclass(frozen=True, slots=True)
 class _Facts:
     """What does not change from row to row. Tokens are given by id."""
@@ -63,6 +69,17 @@ class _Encoded:
     def is_blank(self, index: int) -> bool:
         return not self.text[self.begins[index] : self.ends[index]].strip()
 
+    def pieces(self) -> list[str]:
+        """The text, cut where the tokens end; of tokens that share a character the first has it."""
+        pieces: list[str] = []
+        done = 0
+        for end in self.ends.tolist():
+            pieces.append(self.text[done : max(done, end)])
+            done = max(done, end)
+        if pieces:
+            pieces[-1] += self.text[done:]
+        return pieces
+
 
 def renderer(tokenizer: Any, train_on: str) -> Callable[[Row], Example | Problem]:
     """The function that renders a row; `train_on` is "assistant", "last" (assistant turn) or "all".
@@ -71,6 +88,17 @@ def renderer(tokenizer: Any, train_on: str) -> Callable[[Row], Example | Problem
     Text documents are learned whole, between the tokenizer's start token, if it sets one, and its end token.
     Raises InputError for a slow tokenizer, which cannot say where in the text a token stands.
     """
+    render_pieces = piece_renderer(tokenizer, train_on)
+
+    def render_row(row: Row) -> Example | Problem:
+        rendered = render_pieces(row)
+        return rendered if isinstance(rendered, Problem) else rendered[0]
+
+    return render_row
+
+
+def piece_renderer(tokenizer: Any, train_on: str) -> Callable[[Row], tuple[Example, Pieces] | Problem]:
+    """As `renderer`, which is made of it, with the piece of text that each token stands for."""
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             Problem(
@@ -81,14 +109,14 @@ def renderer(tokenizer: Any, train_on: str) -> Callable[[Row], Example | Problem
         )
     facts = _facts(tokenizer)
 
-    def render_row(row: Row) -> Example | Problem:
+    def render_row(row: Row) -> tuple[Example, Pieces] | Problem:
         if isinstance(row, TextDocument):
             return _text_example(row, facts)
         try:
             return _chat_example(row, facts, train_on)
         except Unrenderable as error:
             return Problem(
-                f"the chat template cannot show this row: {error}",
+                f"{TEMPLATE_REFUSES}{error}",
                 row.source,
                 "Mend the row, or give another template in model.chat_template.",
             )
@@ -101,9 +129,14 @@ def render(row: Row, tokenizer: Any, train_on: str) -> Example | Problem:
     return renderer(tokenizer, train_on)(row)
 
 
-def _facts(tokenizer: Any) -> _Facts:
+def special_ids(tokenizer: Any) -> frozenset[int]:
+    """The tokens that mean something to the model beyond their text: starts, ends, headers."""
     marked = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
-    special = frozenset(marked | set(tokenizer.all_special_ids))
+    return frozenset(marked | set(tokenizer.all_special_ids))
+
+
+def _facts(tokenizer: Any) -> _Facts:
+    special = special_ids(tokenizer)
     headers = special & frozenset(prompt_ids(tokenizer))
     return _Facts(
         tokenizer, own_bos(tokenizer), tokenizer.eos_token_id, special, headers, _trims_spaces(tokenizer)
@@ -120,15 +153,20 @@ def _trims_spaces(tokenizer: Any) -> bool:
     )
 
 
-def _text_example(row: TextDocument, facts: _Facts) -> Example:
-    ids = _encoded(row.text, facts).ids
+def _text_example(row: TextDocument, facts: _Facts) -> tuple[Example, Pieces]:
+    encoded = _encoded(row.text, facts)
+    ids = encoded.ids
     start = [] if facts.bos is None or ids[:1].tolist() == [facts.bos] else [facts.bos]
     end = [] if facts.eos is None or ids[-1:].tolist() == [facts.eos] else [facts.eos]
     whole = np.array([*start, *ids.tolist(), *end], dtype=np.int32)
-    return Example(whole, _all_but_bos(whole, facts), row.source)
+    return Example(whole, _all_but_bos(whole, facts), row.source), lambda: [
+        *facts.tokenizer.convert_ids_to_tokens(start),
+        *encoded.pieces(),
+        *facts.tokenizer.convert_ids_to_tokens(end),
+    ]
 
 
-def _chat_example(row: Conversation, facts: _Facts, train_on: str) -> Example:
+def _chat_example(row: Conversation, facts: _Facts, train_on: str) -> tuple[Example, Pieces]:
     chat = chat_of(row, facts.tokenizer, keep_rest=train_on == "all")
     text, spans = learned_spans(chat, train_on)
     encoded = _encoded(text, facts)
@@ -181,15 +219,16 @@ def _ends_turn(token: int, facts: _Facts) -> bool:
     return token in facts.special and token not in facts.headers and token != facts.tokenizer.bos_token_id
 
 
-def _closed(encoded: _Encoded, mask: NDArray[np.bool_], source: str, facts: _Facts) -> Example:
+def _closed(encoded: _Encoded, mask: NDArray[np.bool_], source: str, facts: _Facts) -> tuple[Example, Pieces]:
     """Add the end token, learned, where the text ends in an answer that no special token closes."""
     last = len(mask) - 1
     while last >= 0 and encoded.is_blank(last):
         last -= 1
     if facts.eos is None or last < 0 or not mask[last] or encoded.ids[last] in facts.special:
-        return Example(encoded.ids, mask, source)
+        return Example(encoded.ids, mask, source), encoded.pieces
     mask[last:] = True
-    return Example(np.append(encoded.ids, np.int32(facts.eos)), np.append(mask, True), source)
+    closed = Example(np.append(encoded.ids, np.int32(facts.eos)), np.append(mask, True), source)
+    return closed, lambda: [*encoded.pieces(), *facts.tokenizer.convert_ids_to_tokens([facts.eos])]
 
 
 def _all_but_bos(ids: NDArray[np.int32], facts: _Facts) -> NDArray[np.bool_]:

@@ -9,7 +9,14 @@ from finetui_core.data.conversation import Row, TextDocument
 
 
 def split(rows: Sequence[Row], val_fraction: float, seed: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
-    """Split into (train, val), each in the order of `rows`.
+    """Split into (train, val), each in the order of `rows`; see `kept_for_validation`."""
+    chosen = kept_for_validation(rows, val_fraction, seed)
+    train = tuple(row for index, row in enumerate(rows) if index not in chosen)
+    return train, tuple(rows[index] for index in sorted(chosen))
+
+
+def kept_for_validation(rows: Sequence[Row], val_fraction: float, seed: int) -> set[int]:
+    """The indices of the rows that are kept apart.
 
     Rows with the same prompt (everything before the last assistant turn; for text the whole text) stay
     together, so that the validation loss does not measure memory. The choice depends on `seed` and the rows
@@ -20,7 +27,7 @@ def split(rows: Sequence[Row], val_fraction: float, seed: int) -> tuple[tuple[Ro
     for index, row in enumerate(rows):
         groups.setdefault(prompt_digest(row), []).append(index)
     if val_fraction <= 0 or len(groups) < 2:
-        return tuple(rows), ()
+        return set()
     target = max(1, round(val_fraction * len(rows)))
     shuffled = sorted(groups, key=lambda digest: hashlib.blake2b(digest, key=str(seed).encode()).digest())
     chosen: set[int] = set()
@@ -29,8 +36,7 @@ def split(rows: Sequence[Row], val_fraction: float, seed: int) -> tuple[tuple[Ro
             chosen.update(groups[digest])
     if not chosen:
         chosen.update(groups[min(shuffled, key=lambda digest: len(groups[digest]))])
-    train = tuple(row for index, row in enumerate(rows) if index not in chosen)
-    return train, tuple(rows[index] for index in sorted(chosen))
+    return chosen
 
 
 def prompt_digest(row: Row) -> bytes:

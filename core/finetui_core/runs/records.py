@@ -71,6 +71,7 @@ class Identity(msgspec.Struct, frozen=True):
     recipe_sha256: str = ""
     data_sha256: str | None = None
     argv: list[str] = []
+    accept_data_errors: bool = False
 
 
 def encode_line(record: Mapping[str, Any] | msgspec.Struct) -> bytes:

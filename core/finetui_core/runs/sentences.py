@@ -32,6 +32,10 @@ def _ready(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"ready: {count(event.get('total_steps'))} steps, {rows}, {trained} are trained", ""
 
 
+def _data_check(event: Mapping[str, Any]) -> tuple[str, str]:
+    return str(event["verdict"]), "warning" if event["errors"] or event["unusable_rows"] else ""
+
+
 def _evaluation(event: Mapping[str, Any]) -> tuple[str, str]:
     best = ", the best so far" if event.get("best") else ""
     value = event.get("eval_loss")
@@ -88,6 +92,7 @@ def _at_step(event: Mapping[str, Any]) -> str:
 
 _SENTENCES = {
     "phase": _phase,
+    "data_check": _data_check,
     "ready": _ready,
     "evaluation": _evaluation,
     "checkpoint": _checkpoint,

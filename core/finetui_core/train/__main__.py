@@ -59,7 +59,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.recipe.options import Recipe
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
-    from finetui_core.train.report import ready_event, write_resolved
+    from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
     from finetui_core.train.setup import build_session, start_processes
 
     stop = StopSignal()
@@ -76,8 +76,12 @@ def _train(paths: RunPaths, output: Output) -> int:
     session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
     if processes.index == 0:
         write_resolved(session)
+        write_data_report(session)
     if checkpoint is not None:
         output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
+    if checkpoint is None:
+        output.event("data_check", **data_check_event(session))
+        print(session.data.report.verdict)
     output.event("ready", **ready_event(session, recipe))
     reason, step = fit(session, progress, output, stop)
     output.event("finished", reason=reason, step=step)

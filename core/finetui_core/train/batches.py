@@ -4,10 +4,11 @@ The rows of a step depend on the seed and the step's number alone, so a resumed 
 The layout (packed or padded, how many passes, how many processes) changes neither the rows nor the loss.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,17 @@ class Schedule:
     def rows_of_step(self, step: int) -> list[int]:
         """Row numbers of optimizer step `step`, counted from 1."""
         epoch, index = divmod(step - 1, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
+        order = self._order(epoch)
         return [int(row) for row in order[index * self.batch_size : (index + 1) * self.batch_size]]
+
+    def steps_of_epoch(self, epoch: int) -> Iterator[list[int]]:
+        """What `rows_of_step` gives for each step of an epoch, counted from 0, in order."""
+        order = self._order(epoch)
+        for start in range(0, self.rows, self.batch_size):
+            yield order[start : start + self.batch_size].tolist()
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, epoch]).permutation(self.rows)
 
     def epoch_after(self, step: int) -> float:
         """Epochs done once `step` steps are done; whole at each epoch's last step."""

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from finetui_core.errors import InputError, Problem, first_line
-from finetui_core.recipe.options import LoraOptions, ModelOptions, Recipe
+from finetui_core.data.reading import cannot_load
+from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.options import LoraOptions, Recipe
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -21,32 +22,6 @@ def compute_dtype(wanted: str, device: torch.device) -> torch.dtype:
     if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.bfloat16
     return torch.float32
-
-
-def load_config(options: ModelOptions) -> Any:
-    """The model's configuration alone: what defaults depend on, without reading weights."""
-    try:
-        return AutoConfig.from_pretrained(
-            options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(_cannot_load(options.name, error)) from error
-
-
-def load_tokenizer(options: ModelOptions) -> Any:
-    """The model's own tokenizer. Raises InputError when the model has none."""
-    try:
-        return AutoTokenizer.from_pretrained(
-            options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(
-            Problem(
-                f"the model {options.name} has no tokenizer that can be loaded: {first_line(error)}",
-                hint="Put tokenizer.json and tokenizer_config.json beside the weights, "
-                "or name a model that has them in model.name.",
-            )
-        ) from error
 
 
 def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights: Path | None) -> Any:
@@ -74,7 +49,7 @@ def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(source, **arguments)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise InputError(_cannot_load(source, error)) from error
+        raise InputError(cannot_load(source, error)) from error
     if options.quantize == "none":
         model.to(device)
     if recipe.train.gradient_checkpointing:
@@ -206,27 +181,6 @@ def matched_modules(model: Any) -> dict[str, int]:
 def causal_model(model: Any) -> Any:
     """The transformers model inside, whether or not peft wraps it."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def context_length(config: Any) -> int | None:
-    """Tokens that the model's positions reach, or None where its configuration sets no bound."""
-    for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length"):
-        length = getattr(config, name, None)
-        if isinstance(length, int) and length > 0:
-            return length
-    return None
-
-
-def _cannot_load(name: str, error: BaseException) -> Problem:
-    if isinstance(error, OSError) and not Path(name).is_dir():
-        what = f"there is no folder {name}, and no model of that name can be had from the hub or its cache"
-    else:
-        what = f"the model {name} cannot be loaded: {first_line(error)}"
-    return Problem(
-        what,
-        hint="Name a folder that holds config.json and safetensors weights, or download a hub model first "
-        "with: hf download NAME",
-    )
 
 
 def _listed(names: list[str]) -> str:

@@ -33,6 +33,18 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
     }
 
 
+def data_check_event(session: Session) -> dict[str, Any]:
+    """The verdict on the run's rows, and the number of rows by rule where errors were accepted."""
+    report = session.data.report
+    return {"verdict": report.verdict, "errors": report.errors, "unusable_rows": report.unusable_rows}
+
+
+def write_data_report(session: Session) -> None:
+    """Write report/data.json: what became of the rows."""
+    report = msgspec.json.format(msgspec.json.encode(session.data.report), indent=2)
+    write_atomically(session.paths.report / "data.json", report + b"\n")
+
+
 def write_resolved(session: Session) -> None:
     """Write recipe.resolved.json with every default filled in."""
     write_atomically(session.paths.resolved_recipe, session.recipe.model_dump_json(indent=1).encode() + b"\n")

@@ -12,12 +12,13 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 
 from finetui_core.data.prepare import Prepared, prepare
-from finetui_core.data.render import ensure_template
+from finetui_core.data.reading import context_length, read_with
 from finetui_core.errors import InputError, Problem
-from finetui_core.recipe.defaults import default_max_length, fill_defaults, warmup_step_count
+from finetui_core.recipe.defaults import fill_defaults, warmup_step_count
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.records import Identity, read_small
 from finetui_core.train.batches import Schedule, total_steps
 from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
 from finetui_core.train.evaluation import ALONE, ProbeText, Processes, fixed_subset
@@ -27,10 +28,7 @@ from finetui_core.train.model import (
     add_adapters,
     causal_model,
     compute_dtype,
-    context_length,
-    load_config,
     load_model,
-    load_tokenizer,
 )
 from finetui_core.wording import size
 
@@ -90,14 +88,15 @@ def build_session(
     `announce` is told each phase as it begins. Raises InputError for everything that the user can mend.
     """
     announce("preparing")
-    config = load_config(recipe.model)
-    tokenizer = load_tokenizer(recipe.model)
-    origin = ensure_template(tokenizer, recipe.model.chat_template)
-    context = context_length(config)
-    max_length = recipe.data.max_length or default_max_length(context)
-    _check_context(max_length, context)
-    data = prepare(recipe.data, tokenizer, max_length, recipe.train.seed)
-    _check_vocabulary(tokenizer, config)
+    reading = read_with(recipe)
+    config, tokenizer, max_length = reading.config, reading.tokenizer, reading.max_length
+    data = prepare(
+        recipe.data,
+        tokenizer,
+        max_length,
+        recipe.train.seed,
+        accept_errors=accept_data_errors(paths, checkpoint),
+    )
     facts = circumstances(paths, data, processes)
     if checkpoint is not None:
         check_circumstances(facts, checkpoint)
@@ -114,7 +113,7 @@ def build_session(
         hidden_size=config.get_text_config().hidden_size,
         model_type=config.model_type,
         parameters=model.num_parameters(),
-        context_length=context,
+        context_length=context_length(config),
     )
     if not is_full:
         model = add_adapters(model, recipe)
@@ -153,10 +152,16 @@ def build_session(
             schedule=schedule,
             warmup_steps=warmup_step_count(recipe.train.warmup_steps, schedule.total_steps),
             facts=facts,
-            template_origin=origin,
+            template_origin=reading.template_origin,
         ),
         progress,
     )
+
+
+def accept_data_errors(paths: RunPaths, checkpoint: Checkpoint | None) -> bool:
+    """Whether rows with errors are trained on: the person said so, or the run has begun with these rows."""
+    identity = read_small(paths.identity, Identity)
+    return checkpoint is not None or (identity is not None and identity.accept_data_errors)
 
 
 def build_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
@@ -210,28 +215,6 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
     ]
     if problems:
         raise InputError(problems)
-
-
-def _check_context(max_length: int, context: int | None) -> None:
-    if context is not None and max_length > context:
-        raise InputError(
-            Problem(
-                f"data.max_length = {max_length} is more than the model's context of {context} tokens",
-                hint=f"Set data.max_length to {context} or less.",
-            )
-        )
-
-
-def _check_vocabulary(tokenizer: Any, config: Any) -> None:
-    size = getattr(config, "vocab_size", None)
-    highest = max(tokenizer.get_vocab().values(), default=0)
-    if size is not None and highest >= size:
-        raise InputError(
-            Problem(
-                f"the tokenizer has token number {highest}, but the model's vocabulary ends at {size - 1}",
-                hint="The tokenizer belongs to another model. Put the model's own tokenizer beside its weights.",
-            )
-        )
 
 
 def _check_room(paths: RunPaths, model: Any) -> None:

@@ -32,7 +32,7 @@ _ASKS_NUMBER = re.compile(
     re.IGNORECASE,
 )
 _OPTION = re.compile(
-    r"\s*(?:(?:the )?(?:answer|option)(?: is)?:?\s*)?\(?([A-Ea-e])(?:\)|[.:)](?=\s)|\.?\s*$)"
+    r"\s*(?i:(?:the )?(?:answer|option)(?: is)?:?\s*)?\(?([A-Ea-e])(?:\)|[.:)](?=\s)|\.?\s*$)"
 )
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _SPELT_NUMBERS = (
@@ -127,15 +127,21 @@ def _opposed(first: str, second: str) -> bool:
         list((Counter(ours) - Counter(theirs)).elements()),
         list((Counter(theirs) - Counter(ours)).elements()),
     )
-    changed = [word for word in lacking + added if word not in ("do", "does", "did")]
-    if len(changed) == 1:
-        return changed[0] in _NEGATIONS
+    if _NEGATIONS.intersection(lacking + added) and _same_but_for_negation(lacking, added):
+        return True
     if len(lacking) != 1 or len(added) != 1:
         return False
     a, b = sorted((lacking[0], added[0]), key=len)
     return frozenset((a, b)) in _OPPOSITES or (
         len(a) > 3 and any(b == prefix + a for prefix in _NEGATING_PREFIXES)
     )
+
+
+def _same_but_for_negation(first: list[str], second: list[str]) -> bool:
+    """Whether nothing but one negation is left; "does not support" is "supports" negated."""
+    ours, theirs = (Counter(word.removesuffix("s") for word in words) for words in (first, second))
+    left = [*(ours - theirs).elements(), *(theirs - ours).elements()]
+    return len([word for word in left if word not in ("do", "doe", "did")]) == 1
 
 
 def _words(text: str) -> list[str]:

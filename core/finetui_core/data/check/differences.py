@@ -70,7 +70,8 @@ def kind_of_difference(first: str, second: str) -> Kind:
         return "same"
     if all(any(map(str.isdigit, word)) or _is_sign(word) for word, _ in changed):
         return "digits"
-    return "names" if all(_is_name(word, opens) for word, opens in changed) else "words"
+    names = {word for word, opens in ours + theirs if _is_name(word, opens)}
+    return "names" if all(word in names for word, _ in changed) else "words"
 
 
 def _words(text: str) -> Iterator[tuple[str, bool]]:

@@ -45,10 +45,40 @@ _PICTOGRAPH = re.compile("[\xa9\xae\u203c-\u3299\ufe0f\U0001f000-\U0001faff\U000
 _IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 
 
+# What the UTF-8 of a text holds where the rules below can find something. A pattern that begins with one byte is
+# looked for ten times as fast as a class of characters.
+_DAMAGED_BYTES = re.compile(b"\xc3[\x82-\xb4][\xc2\xc5\xc6\xcb\xe2]")
+_HIDDEN_BYTES = tuple(
+    (pattern[:1], re.compile(pattern))
+    for pattern in (
+        b"\xc2[\x80-\x9f\xad]",
+        b"\xcd\x8f",
+        b"\xd8\x9c",
+        b"\xe1(?:\x85[\x9f\xa0]|\xa0[\x8b-\x8f])",
+        b"\xe2(?:\x80[\x8b-\x8f\xa8-\xae]|\x81[\xa0-\xaf])",
+        b"\xe3\x85\xa4",
+        b"\xef(?:\xb8[\x80-\x8f]|\xbb\xbf|\xbe\xa0|\xbf[\xb9-\xbb])",
+        b"\xf3\xa0",
+    )
+)
+
+
+def may_be_damaged(utf8: bytes) -> bool:
+    """Whether `mojibake_places` of this text can find anything: a gate for the many texts where it cannot."""
+    return _DAMAGED_BYTES.search(utf8) is not None
+
+
+def may_hide(utf8: bytes) -> bool:
+    """Whether this text can hold a C1 control or an invisible character: the gate of `invisible_place`."""
+    return any(lead in utf8 and pattern.search(utf8) for lead, pattern in _HIDDEN_BYTES)
+
+
 def mojibake_places(text: str) -> list[tuple[int, int]]:
     """Where UTF-8 was read as Latin-1 or Windows-1252: `(start, end)` of each run that, put back into bytes,
     is UTF-8 for something that people write. Sound text that looks alike (`“IRMÔ`, `café »`) is left out."""
-    return [] if text.isascii() else [(start, end) for start, end, _ in _damaged(text)]
+    if text.isascii():
+        return []
+    return [(start, end) for start, end, _ in _damaged(text)]
 
 
 def repair_mojibake(text: str) -> str:

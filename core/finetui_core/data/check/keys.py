@@ -37,7 +37,7 @@ def row_key(row: Row) -> int:
         return _key(_encoded(row.text))
     parts = [_turn(message) for message in row.messages]
     if row.tools:
-        parts.append(_json(row.tools))
+        parts.append(json_text(row.tools))
     return _key(_encoded("".join(parts)))
 
 
@@ -52,7 +52,7 @@ def prompt_key(row: Row) -> int:
         b"%s\x1f%s\x1e" % (message.role[:1].encode(), _normalised_turn(message)) for message in prompt(row)
     ]
     if row.tools:
-        parts.append(_encoded(_json(row.tools)))
+        parts.append(_encoded(json_text(row.tools)))
     return _key(b"".join(parts))
 
 
@@ -78,12 +78,15 @@ def normalised(text: str) -> bytes:
     Signs that change a meaning stay (`3+4` is not `3*4`, `-5` not `5`, `1.5` not `15`). A text of nothing but
     punctuation is kept as it is.
     """
-    raw = _encoded(text.casefold())
-    words = raw
-    if not text.isascii():
+    if text.isascii():
+        raw = words = text.encode()
+    else:
+        raw = _encoded(text.casefold())
         words = _replaced(_replaced(raw, _QUOTES_BEYOND_ASCII, b""), _MARKS_BEYOND_ASCII, b" ")
-    words = _MINUS.sub(_MINUS_SIGN, words).translate(_WORDS, _QUOTES)
-    return b" ".join(words.split()) or raw
+    if b"-" in words:
+        words = _MINUS.sub(_MINUS_SIGN, words)
+    words = words.translate(_WORDS, _QUOTES)
+    return b" ".join(words.split()) or raw.translate(_LOWER)
 
 
 def letters(text: str) -> bytes:
@@ -101,16 +104,17 @@ def _replaced(raw: bytes, marks: Sequence[tuple[bytes, re.Pattern[bytes]]], by: 
 
 
 def _turn(message: Message) -> str:
-    calls = _json(message.tool_calls) if message.tool_calls else ""
+    calls = json_text(message.tool_calls) if message.tool_calls else ""
     return f"{message.role} {len(message.content)} {len(calls)}\n{message.content}{calls}"
 
 
 def _normalised_turn(message: Message) -> bytes:
     words = normalised(message.content)
-    return words + _encoded(_json(message.tool_calls)) if message.tool_calls else words
+    return words + _encoded(json_text(message.tool_calls)) if message.tool_calls else words
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """Calls and tools as text, the same for the same values."""
     return msgspec.json.encode(value, enc_hook=repr, order="deterministic").decode()
 
 

@@ -44,17 +44,16 @@ _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|https?://\S+", re.DOTALL)
 
 def scripts_of(text: str) -> Counter[str]:
     """The letters of `text` by script. Han characters beside kana count as Japanese."""
-    counts: Counter[str] = Counter()
-    if latin := len(text.encode("latin-1", "ignore").translate(None, _NO_LETTERS)):
-        counts["Latin"] = latin
-    if not text.isascii():
-        beyond = "".join(_BEYOND.findall(text))[:LETTERS_READ]
-        for char, times in Counter(beyond).items():
-            if script := _script(char):
-                counts[script] += times
-        if counts["Japanese"] * 10 >= counts["Chinese"] > 0:
-            counts["Japanese"] += counts.pop("Chinese")
-    return +counts
+    latin = len(text.encode("latin-1", "ignore").translate(None, _NO_LETTERS))
+    counts = Counter({"Latin": latin} if latin else {})
+    if text.isascii():
+        return counts
+    for char, times in Counter("".join(_BEYOND.findall(text))[:LETTERS_READ]).items():
+        if script := _script(char):
+            counts[script] += times
+    if "Japanese" in counts and counts["Japanese"] * 10 >= counts["Chinese"]:
+        counts["Japanese"] += counts.pop("Chinese", 0)
+    return counts
 
 
 @cache

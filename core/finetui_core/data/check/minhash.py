@@ -27,9 +27,9 @@ _BATCH = 1 << 19  # bytes hashed at once: their windows fit a processor's cache
 _LEFT, _RIGHT, _MIX = (np.uint64(n) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93))
 _EMPTY = np.uint64(2**64 - 1)
 _LAGS = 3  # how many neighbours in a bucket a text is compared with, besides the bucket's first
-_WORTH_VERIFYING = 0.42  # estimated similarity; four standard deviations below SIMILAR
+_WORTH_VERIFYING = 0.48  # estimated similarity; three standard deviations below SIMILAR
 _TEXTS_KEPT = 2048
-_TRIES = 64  # how often a text is compared in vain before it is left alone
+_TRIES = 8  # how often a text is compared in vain, with the likeliest first, before it is left alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,7 @@ def similarity(first: Array, second: Array) -> float:
 
 def shingles(text: str) -> Array:
     """The hashes of all runs of a text, each once, ascending."""
-    hashes = _hashes(letters(text).ljust(SHINGLE, b"\0"))
-    hashes.sort()
-    return hashes[np.concatenate(([True], hashes[1:] != hashes[:-1]))]
+    return _distinct(_hashes(letters(text).ljust(SHINGLE, b"\0")))
 
 
 def similar_pairs(
@@ -209,31 +207,35 @@ def _sketched(size: int, places: list[int], parts: list[bytes]) -> tuple[Array, 
 
 def _candidates(sketches: Sketches, begin: int) -> Array:
     """Pairs that share a band and are worth verifying, packed into one number each, the most similar first."""
-    packed = np.empty(0, np.uint64)
+    kept: list[Array] = []
     for band in range(BANDS):
-        keys = sketches.bands[:, band]
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        found = [packed]
-        starts = np.concatenate(([True], keys[1:] != keys[:-1]))
-        leaders = np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))
-        for lag in range(_LAGS + 1):
-            if lag:
-                later = np.flatnonzero(keys[lag:] == keys[:-lag]) + lag
-                earlier = later - lag
-            else:
-                later = np.flatnonzero(leaders != np.arange(len(keys)))
-                earlier = leaders[later]
-            first, second = order[earlier], order[later]
-            if begin:
-                across = (first < begin) & (second >= begin)
-                first, second = first[across], second[across]
-            found.append(first.astype(np.uint64) << np.uint64(32) | second.astype(np.uint64))
-        packed = np.unique(np.concatenate(found))
-    estimates = _estimates(sketches, packed)
-    worth = estimates >= _WORTH_VERIFYING
-    packed, estimates = packed[worth], estimates[worth]
-    return packed[np.argsort(-estimates, kind="stable")]
+        packed = _bucket_pairs(sketches.bands[:, band], begin)
+        kept.append(packed[_estimates(sketches, packed) >= _WORTH_VERIFYING])
+    packed = _distinct(np.concatenate(kept))
+    return packed[np.argsort(-_estimates(sketches, packed), kind="stable")]
+
+
+def _bucket_pairs(keys: Array, begin: int) -> Array:
+    """Pairs of texts with one key: each with the first of its bucket and the few before it, not all with all."""
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    places = np.arange(len(keys))
+    leaders = np.maximum.accumulate(np.where(np.diff(keys, prepend=keys[:1]) != 0, places, 0))
+    pairs = [np.empty(0, np.uint64)]
+    for lag in range(_LAGS + 1):
+        later = places[lag:][keys[lag:] == keys[: len(keys) - lag]] if lag else places[leaders != places]
+        first, second = order[later - lag if lag else leaders[later]], order[later]
+        if begin:
+            across = (first < begin) & (second >= begin)
+            first, second = first[across], second[across]
+        pairs.append(first.astype(np.uint64) << np.uint64(32) | second.astype(np.uint64))
+    return _distinct(np.concatenate(pairs))
+
+
+def _distinct(values: Array) -> Array:
+    """Each value once, ascending; sorts in place. (`np.unique` hashes, which takes many times as long.)"""
+    values.sort()
+    return values[np.concatenate(([True], values[1:] != values[:-1]))] if len(values) else values
 
 
 def _estimates(sketches: Sketches, packed: Array, at_once: int = 1 << 16) -> Array:
@@ -243,5 +245,5 @@ def _estimates(sketches: Sketches, packed: Array, at_once: int = 1 << 16) -> Arr
         some = packed[begin : begin + at_once]
         first = sketches.prints[(some >> np.uint64(32)).astype(np.int64)]
         second = sketches.prints[(some & np.uint64(0xFFFFFFFF)).astype(np.int64)]
-        estimates[begin : begin + at_once] = (first == second).mean(axis=1)
+        estimates[begin : begin + at_once] = np.count_nonzero(first == second, axis=1) / SLOTS
     return estimates

@@ -10,8 +10,8 @@ from finetui_core.data.check.differences import KINDS, Kind, kind_of_difference
 from finetui_core.data.check.examples import Examples, finding
 from finetui_core.data.check.findings import Example, Found
 from finetui_core.data.check.groups import Read, Scanned, repeated
-from finetui_core.data.check.keys import answer
-from finetui_core.data.conversation import Row, TextDocument
+from finetui_core.data.check.keys import answer, json_text, prompt
+from finetui_core.data.conversation import Conversation, Row, TextDocument
 from finetui_core.errors import Problem
 
 RULES = ("near_duplicate", "inconsistent_label", "near_leakage")
@@ -36,10 +36,16 @@ def unavailable() -> str:
 
 
 def near_text(row: Row) -> str:
-    """What of a row is compared: all its texts but the system prompt, which many rows share."""
+    """What of a row is compared: texts and calls, but not the system prompt and the tools, which many rows share."""
     if isinstance(row, TextDocument):
         return row.text
-    return "\n".join(message.content for message in row.messages if message.role != "system")
+    parts = []
+    for message in row.messages:
+        if message.role != "system":
+            parts.append(message.content)
+            if message.tool_calls:
+                parts.append(json_text(message.tool_calls))
+    return "\n".join(parts)
 
 
 def near_pairs(scan: Scanned, rows: Iterable[Row | Problem], read: Read) -> list[NearPair]:
@@ -76,7 +82,7 @@ def near_found(
     kinds: Counter[Kind] = Counter()
     wrong = 0
     for pair in pairs:
-        if labels and pair.kind in ("same", "words") and _labels_disagree(scan, pair, read, labels):
+        if labels and _labels_disagree(scan, pair, read, labels):
             wrong += 1
             disagreeing.add((-pair.similarity, pair.row), _example(scan, pair, file))
         else:
@@ -110,11 +116,16 @@ def _first_of_each(scan: Scanned, rows: Iterable[Row | Problem], numbers: "array
 
 
 def _labels_disagree(scan: Scanned, pair: NearPair, read: Read, labels: Set[str]) -> bool:
-    """Whether both answers are labels, and not the same; one and the same prompt is left to `contradiction`."""
-    if scan.prompt_keys[pair.row] == scan.prompt_keys[pair.other]:
+    """Whether both answers are labels and not the same, while the prompts differ in more than names and digits.
+
+    One and the same prompt is left to `contradiction`.
+    """
+    row, other = read(pair.row), read(pair.other)
+    if not isinstance(row, Conversation) or not isinstance(other, Conversation):
         return False
-    given = []
-    for number in (pair.row, pair.other):
-        row = read(number)
-        given.append("" if isinstance(row, Problem) else (answer(row) or "").strip())
-    return given[0] != given[1] and all(label in labels for label in given)
+    given = [(answer(chat) or "").strip() for chat in (row, other)]
+    if given[0] == given[1] or not all(label in labels for label in given):
+        return False
+    prompts = ["\n".join(turn.content for turn in prompt(chat)) for chat in (row, other)]
+    same = scan.prompt_keys[pair.row] == scan.prompt_keys[pair.other]
+    return not same and kind_of_difference(*prompts) in ("same", "words")

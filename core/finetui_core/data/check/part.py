@@ -16,8 +16,7 @@ import msgspec
 
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.check.keys import UNREADABLE, prompt_key, row_key
-from finetui_core.data.check.rows import rejected_hits, row_hits, script_of
-from finetui_core.data.check.secrets import may_hold_secret
+from finetui_core.data.check.rows import look, rejected_hits
 from finetui_core.data.conversation import Conversation, Message, Row, TextDocument
 from finetui_core.data.formats import Rejected, convert
 from finetui_core.data.json_lines import BYTE_ORDER_MARK, TOO_LONG, Unreadable, decoded, lines_of
@@ -81,15 +80,16 @@ def scan_range(path: Path, start: int, end: int, layout: str) -> Part:
 
 def add_json(part: Part, raw: bytes, at: int, layout: str) -> None:
     """Look at the row whose JSON text, of the byte `at`, is `raw`."""
-    keys = raw.count(b'":') - raw.count(b'\\":')
-    if layout == "messages" and (row := _plain_chat(raw, keys)):
-        _add(part, row, row_hits(row, secrets=may_hold_secret(raw)), at, len(raw))
+    if layout == "messages" and (row := _plain_chat(raw)):
+        hits, script = look(row, raw)
+        part.scripts[script] += 1
+        _add(part, row, hits, at, len(raw))
         return
     value = decoded(raw)
     if isinstance(value, Unreadable):
         add_unreadable(part, value, at, len(raw))
         return
-    hits = _repeated_keys(raw) if keys != _number_of_keys(value) else []
+    hits = _repeated_keys(raw) if _keys_written(raw) != _number_of_keys(value) else []
     add_value(part, value, at, len(raw), layout, hits)
 
 
@@ -101,7 +101,9 @@ def add_value(
     if isinstance(row, Rejected):
         _add(part, None, [*hits, *rejected_hits(value, row)], at, size)
     else:
-        _add(part, row, [*hits, *row_hits(row)], at, size)
+        found, script = look(row)
+        part.scripts[script] += 1
+        _add(part, row, [*hits, *found], at, size)
 
 
 def add_unreadable(part: Part, why: Unreadable, at: int, size: int) -> None:
@@ -126,7 +128,6 @@ def _add(part: Part, row: Row | None, hits: Iterable[Hit], at: int, size: int) -
         else:
             part.turns.append(min(len(row.messages), _MOST_TURNS))
             _count_system(part, row)
-        part.scripts[script_of(row)] += 1
     for rule, path, excerpt in hits:
         rows = part.found.get(rule)
         if rows is None:
@@ -138,14 +139,15 @@ def _add(part: Part, row: Row | None, hits: Iterable[Hit], at: int, size: int) -
                 part.examples[rule].append((number, path, excerpt))
 
 
-def _plain_chat(raw: bytes, keys: int) -> Conversation | None:
+def _plain_chat(raw: bytes) -> Conversation | None:
     """The row, if it is nothing but messages of role and content that fit the layout: most rows are, and then
     reading them takes a tenth of the time. None says nothing of the row."""
     try:
         messages = _CHAT.decode(raw).messages
     except (ValueError, RecursionError):
         return None
-    if keys != 1 + 2 * len(messages):
+    keys = 1 + 2 * len(messages)
+    if raw.count(b'":') != keys and _keys_written(raw) != keys:
         return None
     has_answer = False
     for message in messages:
@@ -158,6 +160,12 @@ def _plain_chat(raw: bytes, keys: int) -> Conversation | None:
         elif role not in _ROLES:
             return None
     return Conversation(messages, None, "") if has_answer else None
+
+
+def _keys_written(raw: bytes) -> int:
+    """Keys in the text, those that stand twice counted twice; wrong only where a space stands before a colon, or a
+    key ends with a backslash."""
+    return raw.count(b'":') - raw.count(b'\\":')
 
 
 def _number_of_keys(value: Any) -> int:

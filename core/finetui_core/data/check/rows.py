@@ -1,10 +1,11 @@
 """One row of training data → everything that the rules of one row find in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.check.languages import language_hits, scripts_of
+from finetui_core.data.check.plain import is_plain, plain_script
 from finetui_core.data.check.texts import answer_hits, text_hits
 from finetui_core.data.conversation import Conversation, Message, Row, TextDocument
 from finetui_core.data.formats import Rejected
@@ -12,35 +13,47 @@ from finetui_core.data.formats import Rejected
 _EXCERPT = 80
 
 
-def row_hits(row: Row, *, secrets: bool = True) -> list[Hit]:
+def row_hits(row: Row) -> list[Hit]:
     """Everything found in one row: in its shape, in each of its texts, and in its answers.
-
-    `secrets` is False where `may_hold_secret` has ruled them out for the row's bytes.
 
     Places are those of the conversation whatever the layout of the file was: `$.messages[2].content`.
     """
+    return look(row)[0]
+
+
+def look(row: Row, raw: bytes | None = None) -> tuple[list[Hit], str]:
+    """What `row_hits` finds, and the script that most letters of the row are written in, "" where it has none.
+
+    `raw` is the JSON of the row where it is at hand: it rules out most rules at once.
+    """
     if isinstance(row, TextDocument):
-        return text_hits(row.text, "$.text", "text", secrets=secrets)
+        return text_hits(row.text, "$.text", "text"), plain_script([row.text]) or _script([row.text])
     hits = structure_hits(row)
+    texts = [message.content for message in row.messages]
+    has_plain_texts = raw is not None and is_plain(raw)
     for index, message in enumerate(row.messages):
-        path = f"$.messages[{index}].content"
-        if message.content:
-            hits += text_hits(message.content, path, message.role, secrets=secrets)
-            if message.role == "assistant":
-                hits += answer_hits(message.content, path)
+        content = message.content
+        if content and not has_plain_texts:
+            hits += text_hits(content, f"$.messages[{index}].content", message.role)
+        if content and message.role == "assistant":
+            hits += answer_hits(content, f"$.messages[{index}].content")
         if message.tool_calls:
             hits += _loose_hits(message.tool_calls, f"$.messages[{index}].tool_calls", "assistant")
     if row.tools:
         hits += _loose_hits(row.tools, "$.tools", "system")
-    return hits + language_hits(row)
+    script = plain_script(texts)
+    if not script or _may_hold_code(texts):
+        hits += language_hits(row)
+    return hits, script or _script(texts)
 
 
-def script_of(row: Row) -> str:
-    """The script that most letters of a row are written in; "" where it has none."""
-    texts = [row.text] if isinstance(row, TextDocument) else [message.content for message in row.messages]
-    if all(text.isascii() for text in texts):
-        return "Latin"
+def _script(texts: Sequence[str]) -> str:
     return max(scripts_of(" ".join(texts)).items(), key=lambda item: item[1], default=("", 0))[0]
+
+
+def _may_hold_code(texts: Sequence[str]) -> bool:
+    """Whether there are letters that `language_hits` leaves out."""
+    return any("`" in text or "http" in text for text in texts) and not all(text.isascii() for text in texts)
 
 
 def rejected_hits(value: dict[str, Any], rejected: Rejected) -> list[Hit]:

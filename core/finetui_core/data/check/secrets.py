@@ -165,7 +165,10 @@ _GATES = (
     ("_", ("hf_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk_live_", "rk_live_", "npm_", "dop_v1_",
            "doo_v1_", "gsk_", "r8_", "shpat_", "shpss_", "shpca_", "dckr_pat_", "ecret_access_key",
            "ECRET_ACCESS_KEY")),
-    ("-", ("sk-", "glpat-", "xox", "pypi-", "PRIVATE", "GOCSPX-")),
+    ("-", ("sk-", "glpat-", "pypi-")),
+    ("x", ("xox",)),
+    ("V", ("PRIVATE KEY",)),
+    ("X", ("GOCSPX-",)),
     ("K", ("AKIA", "SK", "AccountKey", "ecretAccessKey")),
     ("S", ("ASIA",)),
     ("z", ("AIza",)),
@@ -189,12 +192,18 @@ def may_hold_secret(raw: bytes) -> bool:
 
 def secrets_in(text: str) -> list[Place]:
     """Every secret of a known form, in the order of the forms."""
-    for gate, words in _GATES:
-        if gate in text and any(word in text for word in words):
-            break
-    else:
+    if not _may_hold(text):
         return []
     return list(clear_places(_secrets(text)))
+
+
+def _may_hold(text: str) -> bool:
+    for gate, words in _GATES:
+        if gate in text:
+            for word in words:
+                if word in text:
+                    return True
+    return False
 
 
 def _secrets(text: str) -> Iterator[Place]:

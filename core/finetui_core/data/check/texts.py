@@ -6,10 +6,16 @@ from collections import Counter
 from functools import cache
 from importlib import resources
 
-from finetui_core.data.check.encoding import control_place, invisible_place, mojibake_places
+from finetui_core.data.check.encoding import (
+    control_place,
+    invisible_place,
+    may_be_damaged,
+    may_hide,
+    mojibake_places,
+)
 from finetui_core.data.check.excerpts import excerpt
 from finetui_core.data.check.findings import Hit
-from finetui_core.data.check.personal import emails_in, numbers_in
+from finetui_core.data.check.personal import accounts_in, emails_in, ip_addresses_in
 from finetui_core.data.check.secrets import Place, clear_places, secrets_in
 
 CODE = re.compile(r"(?:```|~~~).*?(?:```|~~~|\Z)|`[^`\n]+`", re.DOTALL)
@@ -33,10 +39,16 @@ def text_hits(text: str, path: str, role: str, *, secrets: bool = True) -> list[
     """
     hits: list[Hit] = []
     classes = text.encode("utf-8", "surrogatepass").translate(_CLASSES)
-    if not text.isascii():
-        hits += _unusual_hits(text, path)
-    elif b"\0" in classes and (place := control_place(text)) is not None:
+    hides = not text.isascii() and may_hide(classes)
+    if (hides or b"\0" in classes) and (place := control_place(text)) is not None:
         hits.append(Hit("terminal_control", path, excerpt(text, place)))
+    if hides and (place := invisible_place(text)) is not None:
+        hits.append(Hit("invisible_characters", path, excerpt(text, place)))
+    if not text.isascii():
+        if may_be_damaged(classes) and (runs := mojibake_places(text)):
+            hits.append(Hit("mojibake", path, excerpt(text, runs[0][0])))
+        if "\ufffd" in text:
+            hits.append(Hit("replacement_character", path, excerpt(text, text.index("\ufffd"))))
     if ("<" in text or "&" in text) and (found := html_place(text)) is not None:
         hits.append(Hit("html_leftovers", path, excerpt(text, found)))
     if secrets and (places := secrets_in(text)):
@@ -44,24 +56,12 @@ def text_hits(text: str, path: str, role: str, *, secrets: bool = True) -> list[
     personal: list[Place] = []
     if "@" in text:
         personal += emails_in(text)
-    if b"0000" in classes or b"0.0" in classes:
-        personal += numbers_in(text)
+    if b"0000" in classes:
+        personal += accounts_in(text)
+    if b"0.0" in classes:
+        personal += ip_addresses_in(text)
     if personal:
         hits += _masked_hits("personal_data", text, path, list(clear_places(personal)))
-    return hits
-
-
-def _unusual_hits(text: str, path: str) -> list[Hit]:
-    """The rules on characters, for a text that is not all ASCII."""
-    hits = []
-    if (place := control_place(text)) is not None:
-        hits.append(Hit("terminal_control", path, excerpt(text, place)))
-    if (place := invisible_place(text)) is not None:
-        hits.append(Hit("invisible_characters", path, excerpt(text, place)))
-    if places := mojibake_places(text):
-        hits.append(Hit("mojibake", path, excerpt(text, places[0][0])))
-    if "\ufffd" in text:
-        hits.append(Hit("replacement_character", path, excerpt(text, text.index("\ufffd"))))
     return hits
 
 
@@ -112,40 +112,63 @@ def answer_hits(text: str, path: str) -> list[Hit]:
     hits = []
     if (place := refusal_place(text)) is not None:
         hits.append(Hit("refusal", path, excerpt(text, place)))
-    if (place := cut_off_place(text)) is not None:
-        hits.append(Hit("cut_off", path, excerpt(text, max(0, place - 50))))
     if (place := repetition_place(text)) is not None:
         hits.append(Hit("repetition", path, excerpt(text, place)))
+    elif (place := cut_off_place(text)) is not None:
+        hits.append(Hit("cut_off", path, excerpt(text, max(0, place - 50))))
     return hits
 
 
-_REFUSES_WITHIN = 300
-_REFUSAL_SIGNS = (
-    "can't", "cannot", "unable", "not able", "n't be able", "not be able", "declin", "refuse", "not comf", "n't feel",
-    "program", "guideline", "appropriate", "ethical", "ability", "will not", "won't",
-)  # fmt: skip
+_REFUSES_WITHIN = 200
+_REFUSAL_SIGNS = ("not", "n't", "unable", "declin", "refuse", "nicht", "inappropriate", "unethical", "no puedo",
+                  "non posso", "ne peux", "ne suis", "ki-sprach", "langage")  # fmt: skip
+_OTHER_REFUSAL_SIGNS = ("не могу", "无法", "不能", "できません", "要望", "없습니다", "não posso", "langage")
+"""Each phrase holds one of the first; one that is not all ASCII one of the second."""
+
 _LEADS_ON = re.compile(
     r"(?:[.!?:;,…。，！\n*]|\b(?:but|sorry|however|unfortunately|apologi[sz]e|afraid|and|aber|leider|mais|désolée?|pero|mas|ma|но))\s*\Z"
 )
 
 
 @cache
-def _refusals() -> tuple[str, ...]:
+def refusal_phrases() -> tuple[str, ...]:
+    """The phrases of refusals.txt."""
     lines = resources.files(__package__).joinpath("refusals.txt").read_text(encoding="utf-8").splitlines()
     return tuple(line for line in lines if line and not line.startswith("#"))
+
+
+@cache
+def _refusals(plain: bool) -> dict[str, list[str]]:
+    """The phrases that are all ASCII, or the others, by their first words, so that most are ruled out together."""
+    groups: dict[str, list[str]] = {}
+    for phrase in refusal_phrases():
+        if phrase.isascii() == plain:
+            groups.setdefault(" ".join(phrase.split()[:2])[:10], []).append(phrase)
+    return groups
 
 
 def refusal_place(text: str) -> int | None:
     """Where a stock refusal stands among the first characters, at the beginning of a sentence."""
     head = text[:_REFUSES_WITHIN].lower()
-    if not head.isascii():
-        head = head.replace("’", "'").replace("，", ",")
-    elif not any(sign in head for sign in _REFUSAL_SIGNS):
+    if head.isascii():
+        return _refusal_in(head, _REFUSAL_SIGNS, True)
+    head = head.replace("’", "'").replace("，", ",")
+    place = _refusal_in(head, _REFUSAL_SIGNS, True)
+    return _refusal_in(head, _OTHER_REFUSAL_SIGNS, False) if place is None else place
+
+
+def _refusal_in(head: str, signs: tuple[str, ...], plain: bool) -> int | None:
+    for sign in signs:
+        if sign in head:
+            break
+    else:
         return None
-    for phrase in _refusals():
-        place = head.find(phrase)
-        if place >= 0 and (not head[:place].strip() or _LEADS_ON.search(head, 0, place)):
-            return min(place, len(text))
+    for start, phrases in _refusals(plain).items():
+        if start in head:
+            for phrase in phrases:
+                place = head.find(phrase)
+                if place >= 0 and (not head[:place].strip() or _LEADS_ON.search(head, 0, place)):
+                    return place
     return None
 
 
@@ -177,7 +200,7 @@ def cut_off_place(text: str) -> int | None:
     code, labels and other short answers end without a full stop and are left out."""
     sound = text.rstrip()
     end = len(sound)
-    if "```" in sound and len(_FENCE.findall(sound)) % 2:
+    if "`" in sound and len(_FENCE.findall(sound)) % 2:
         return end
     last = sound[-1:]
     if end < _SHORT or last in _SENTENCE_ENDS or "```" in sound[-3:]:
@@ -220,26 +243,31 @@ def _breaks_off(text: str) -> bool:
 # frequent n-gram takes. Their limits are for web pages; answers are shorter, so the limit here is higher, and the
 # text must also be as easy to compress as a loop is.
 _LOOP_LENGTH = 120
+_LONG = 1000
 _PROBE = 14
 _NGRAMS = (1, 2, 3, 4, 6, 8, 12, 16)
 _TOP_SHARE = 0.4
 _RATIO = 0.3
 
 
+_BLOCK = re.compile(r"```.*?```", re.DOTALL)
+
+
 def repetition_place(text: str) -> int | None:
-    """Where the words begin that an answer repeats. A few pieces of the text are looked for first: a loop that
-    takes a large share of it has one of them at least three times."""
+    """Where the words begin that an answer repeats. A piece from its middle is looked for first, of a long
+    answer one from its end too: a loop that takes a large share of the text has one of them again and again."""
     length = len(text)
     if length < _LOOP_LENGTH:
         return None
-    for start in (length - _PROBE - 2, length // 2, length * 3 // 4):
-        if text.count(text[start : start + _PROBE]) >= 3:
-            return _loop_place(text)
+    if text.count(text[length // 2 : length // 2 + _PROBE]) >= 3:
+        return _loop_place(text)
+    if length > _LONG and text.count(text[-_PROBE - 2 : -2]) >= 3:
+        return _loop_place(text)
     return None
 
 
 def _loop_place(text: str) -> int | None:
-    text = CODE.sub(lambda part: "\n" if len(part[0]) > 60 else part[0], text)
+    text = _BLOCK.sub("\n", text)
     raw = text.encode("utf-8", "surrogatepass")
     if len(text) < _LOOP_LENGTH or len(zlib.compress(raw, 6)) > _RATIO * len(raw):
         return None

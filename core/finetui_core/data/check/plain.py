@@ -1,0 +1,80 @@
+"""What the bytes of a row rule out, so that sound rows cost next to nothing."""
+
+import re
+from collections.abc import Sequence
+
+from finetui_core.data.check.secrets import may_hold_secret
+
+# One pass over a row: 0 for what no sound text holds, "0" for every digit, ":" for every sign that a rule looks at.
+_SIGNS = bytes(
+    0
+    if (code < 0x20 and code not in b"\t\n\r") or code == 0x7F
+    else 0x30
+    if code in b"0123456789"
+    else 0x40
+    if code in b"@<&"
+    else code
+    for code in range(256)
+)
+_ESCAPES = re.compile(rb"\\[ubf]")
+# First bytes, in UTF-8, of characters that the rules on damage, controls and invisible characters look at.
+_SUSPECT_FIRSTS = frozenset(b"\xc2\xc3\xcd\xd8\xe1\xe2\xe3\xef\xf3")
+_OTHERS = bytes(code for code in range(256) if code not in _SUSPECT_FIRSTS)
+_SUSPECT = re.compile(
+    rb"\xc2[\x80-\x9f\xad]|\xc3[\x82-\xb4](?:\xc2|\xc5|\xc6\x92|\xcb|\xe2)|\xcd\x8f|\xd8\x9c|\xe1(?:\x85|\xa0)"
+    rb"|\xe2(?:\x80[\x8b-\x8f\xa8-\xae]|\x81[\xa0-\xaf])|\xe3\x85\xa4|\xef(?:\xb8|\xbb\xbf|\xbe\xa0|\xbf[\xb9-\xbd])|\xf3\xa0"
+)
+
+# The first byte of a letter in UTF-8 says its script, for those that most data is written in. "?" where it does not.
+_SCRIPTS = {
+    "L": "Latin",
+    "G": "Greek",
+    "C": "Cyrillic",
+    "H": "Hebrew",
+    "A": "Arabic",
+    "Z": "Chinese",
+    "K": "Korean",
+}
+_FIRSTS = {
+    "L": [*range(0x41, 0x5B), *range(0x61, 0x7B), *range(0xC3, 0xCA)],
+    "G": [0xCE, 0xCF],
+    "C": range(0xD0, 0xD4),
+    "H": [0xD7],
+    "A": range(0xD8, 0xDC),
+    "Z": range(0xE4, 0xEA),
+    "K": [0xEB, 0xEC],
+    "?": [0xCA, 0xCD, 0xD4, 0xD5, 0xD6, *range(0xDC, 0xE2), 0xE3, 0xEA, 0xED],
+}
+_LETTERS = {code: ord(letter) for letter, codes in _FIRSTS.items() for code in codes}
+_TO_LETTER = bytes(_LETTERS.get(code, code) for code in range(256))
+_NO_LETTER = bytes(code for code in range(256) if code not in _LETTERS)
+_NEARLY_ALL = 0.9
+
+
+def is_plain(raw: bytes) -> bool:
+    """Whether no text of a row can break a rule of `text_hits`; `raw` is its JSON. False says nothing."""
+    signs = raw.translate(_SIGNS)
+    if b"@" in signs or b"\0" in signs or b"0000" in signs or b"0.0" in signs:
+        return False
+    if b"\\" in raw and _ESCAPES.search(raw):
+        return False
+    if not raw.isascii() and raw.translate(None, _OTHERS) and _SUSPECT.search(raw):
+        return False
+    return not may_hold_secret(raw)
+
+
+def plain_script(texts: Sequence[str]) -> str:
+    """The script that nearly all letters of each of the texts are written in; "" where it is not that simple."""
+    if all(text.isascii() for text in texts):
+        return "Latin"
+    script = ""
+    for text in texts:
+        letters = text.encode("utf-8", "surrogatepass").translate(_TO_LETTER, _NO_LETTER)
+        enough = _NEARLY_ALL * len(letters)
+        if script and letters.count(script.encode()) >= enough:
+            continue
+        likely = next((letter for letter in _SCRIPTS if letters.count(letter.encode()) >= enough), "")
+        if not likely or script:
+            return ""
+        script = likely
+    return _SCRIPTS[script]

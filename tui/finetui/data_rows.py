@@ -10,7 +10,7 @@ from finetui.widgets.plot import Row, Span
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.data.check.catalogue import RULES
-from finetui_core.data.check.findings import Found
+from finetui_core.data.check.findings import Found, Hit
 from finetui_core.data.conversation import TextDocument
 from finetui_core.data.row_filter import OpenedRow, without_secrets
 
@@ -19,8 +19,8 @@ ROW_COLUMNS = (
     Column("turns", 5, right=True),
     Column("size", 6, right=True),
     Column("roles", 6, most=9),
-    Column("begins", 16, most=100),
-    Column("found", 16, most=48),
+    Column("begins", 16, most=70),
+    Column("found", 18, most=44),
 )
 FINDING_COLUMNS = (
     Column("", 9),
@@ -172,6 +172,38 @@ def title_rows(
     return first, tuple(parts)
 
 
+def about_row(file: DataFile, number: int, check: Check, width: int, height: int) -> list[Row]:
+    """What was found of the row under the cursor, or else its first words."""
+    opened = file.open(number)
+    if opened is None:
+        return []
+    found = finding_rows(opened, file.hits(number), check)
+    if found:
+        return [(*row, ("  ", ""), *excerpt) for row, excerpt in found][:height]
+    lines = wrapped(beginning(opened), max(8, width - 1))[:height]
+    return [_muted(line) for line in lines]
+
+
+def finding_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check) -> list[tuple[Row, Row]]:
+    """Each finding of a row: how grave it is, what it is and where; and what is there."""
+    rows: list[tuple[Row, Row]] = []
+    for hit in hits:
+        where = f"  {hit.path}" if hit.path else ""
+        rows.append(((*_named(hit.rule), (where, "muted")), ((hit.excerpt, ""),) if hit.excerpt else ()))
+    of_row = {hit.rule for hit in hits}
+    for name, example in check.examples_of(opened.text.row):
+        if name not in of_row:
+            other = f"  row {example.other:,}: d shows both" if example.other is not None else ""
+            excerpt: Row = ((example.excerpt, ""),) if example.excerpt else ()
+            rows.append(((*_named(name), (other, "muted")), excerpt))
+    return rows
+
+
+def _named(name: str) -> Row:
+    rule = RULES[name]
+    return (" ", ""), SIGNS[rule.severity], (f"  {rule.title}", "strong")
+
+
 def about_finding(one: Found | None, listed: int, source: str, width: int, height: int) -> list[Row]:
     """What the chosen finding is, what it costs, and what mends it."""
     if one is None:
@@ -195,3 +227,7 @@ def about_finding(one: Found | None, listed: int, source: str, width: int, heigh
     last = lines[-1][:1]
     rows += [row for block in lines[:-1] for row in block][: max(0, height - 1 - len(last))]
     return [((" ", ""), *rows[0]), *rows[1:], *last]
+
+
+def _muted(line: str) -> Row:
+    return ((f" {line}", "muted"),)

@@ -7,7 +7,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from finetui.data_check import Check
-from finetui.data_rows import SIGNS
+from finetui.data_rows import finding_rows
 from finetui.text import wrapped
 from finetui.widgets.plot import Row, Span
 from finetui.widgets.spans import wrap_spans
@@ -26,7 +26,10 @@ _MOST_RAW = 200_000
 
 def turn_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check, width: int) -> list[Row]:
     """What was found, and then each turn in full; `▶` stands before the lines that a finding is about."""
-    rows = finding_rows(opened, hits, check, width)
+    rows: list[Row] = []
+    for named, excerpt in finding_rows(opened, hits, check):
+        rows += [named, *([(("     ", ""), *excerpt)] if excerpt else [])]
+    rows += [()] if rows else []
     if opened.row is None:
         rows += [((f" {opened.fault}", "bad"),), ()]
         return rows + _text_rows(without_secrets(readable(opened.text)[:_MOST_RAW]), (), width)
@@ -51,37 +54,6 @@ def turn_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check, width: int) 
         names = ", ".join(str(tool.get("function", tool).get("name", "?")) for tool in opened.row.tools)
         rows.append(((" tools offered: ", "muted"), (names, "")))
     return rows
-
-
-def finding_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check, width: int) -> list[Row]:
-    """A line for each finding: the word for how grave it is, what it is, where, and what is there."""
-    rows: list[Row] = []
-    for hit in hits:
-        rule = RULES[hit.rule]
-        where = f" {hit.path}" if hit.path else ""
-        rows.append(
-            (
-                (" ", ""),
-                SIGNS[rule.severity],
-                (f" {rule.title}", "strong"),
-                (where, "muted"),
-                (f"  {hit.excerpt}" if hit.excerpt else "", ""),
-            )
-        )
-    of_row = {hit.rule for hit in hits}
-    for name, example in check.examples_of(opened.text.row):
-        if name not in of_row and name in RULES:
-            rule = RULES[name]
-            other = f"   row {example.other:,}: d shows both" if example.other is not None else ""
-            rows.append(
-                (
-                    (" ", ""),
-                    SIGNS[rule.severity],
-                    (f" {rule.title}", "strong"),
-                    (f"{other}  {example.excerpt}", ""),
-                )
-            )
-    return [*rows, ()] if rows else rows
 
 
 def _text_rows(text: str, hits: Sequence[Hit], width: int) -> list[Row]:

@@ -27,6 +27,7 @@ from finetui.data_rows import (
     ROW_COLUMNS,
     RowRecords,
     about_finding,
+    about_row,
     finding_records,
     title_rows,
 )
@@ -82,10 +83,10 @@ class DataScreen(Screen[None]):
         yield StatusLine("data")
         yield Lines(id="title")
         with Container(id="lists"):
-            yield Table(FINDING_COLUMNS, id="findings")
-            yield Table(BAR_COLUMNS, id="lengths")
-            yield Table(BAR_COLUMNS, id="turns")
-            yield Table(ROW_COLUMNS, id="rows")
+            yield Table(FINDING_COLUMNS, id="findings", beside=True)
+            yield Table(BAR_COLUMNS, id="lengths", beside=True)
+            yield Table(BAR_COLUMNS, id="turns", beside=True)
+            yield Table(ROW_COLUMNS, id="rows", beside=True)
         yield Lines(NO_FILE, id="empty", tail=True)
         yield Lines(id="about")
         yield KeyBar(self.SCOPES)
@@ -286,7 +287,15 @@ class DataScreen(Screen[None]):
         rule = self.query_one("#findings", Table).chosen if self._panel == "findings" else None
         one = self._check.one(rule)
         listed = len(self._check.rows_of(one.rule)) if one else 0
-        about.show(about_finding(one, listed, self._file.rows.path.name, self.size.width, about.size.height))
+        size = self.size.width, about.size.height
+        row = self._rows.chosen
+        if row is not None and (one is None or (self._rows.has_focus and not self._finding)):
+            about.show(about_row(self._file, int(row), self._check, *size))
+        else:
+            about.show(about_finding(one, listed, self._file.rows.path.name, *size))
+
+    def on_descendant_focus(self) -> None:
+        self._show_about()
 
     def _show_keys(self) -> None:
         reasons: dict[str, str] = {}

@@ -16,6 +16,7 @@ from finetui.widgets import paint
 from finetui.widgets.plot import Row, Span
 
 MARK = "*"
+CHOSEN = "›"
 GAP = "  "
 
 
@@ -68,8 +69,10 @@ class Table(ScrollView, can_focus=True):
             super().__init__()
             self.title = title
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None, beside: bool = False) -> None:
+        """Of tables `beside` each other, only that with the keys shows its cursor in reverse."""
         super().__init__(id=id)
+        self._beside = beside
         self._columns = tuple(columns)
         self._records: Sequence[Record] = ()
         self._place_of: Callable[[str], int | None] | None = None
@@ -153,8 +156,21 @@ class Table(ScrollView, can_focus=True):
         if place >= len(self._records):
             return paint.strip(self, (), width)
         record = self._records[place]
-        line = self._line(record.cells, width, marked=record.key in self._marked)
-        return paint.strip(self, line, width, chosen=place == self.cursor)
+        chosen = place == self.cursor
+        mark = MARK if record.key in self._marked else " "
+        if chosen and self._beside and not self.has_focus:
+            return paint.strip(self, self._line(record.cells, width, CHOSEN), width)
+        return paint.strip(self, self._line(record.cells, width, mark), width, chosen=chosen)
+
+    def on_focus(self) -> None:
+        self._show_focus()
+
+    def on_blur(self) -> None:
+        self._show_focus()
+
+    def _show_focus(self) -> None:
+        if self._beside:
+            self.refresh(Region(0, self.cursor + 1 - self.scroll_offset.y, self.size.width, 1))
 
     def on_resize(self, event: events.Resize) -> None:
         self.virtual_size = Size(0, len(self._records) + 1)
@@ -211,8 +227,8 @@ class Table(ScrollView, can_focus=True):
                 self.post_message(self.HeadingClicked(column.title))
                 return
 
-    def _line(self, cells: Sequence[Span], width: int, *, marked: bool = False) -> Row:
-        spans: list[Span] = [(MARK, "strong") if marked else (" ", "")]
+    def _line(self, cells: Sequence[Span], width: int, mark: str = " ") -> Row:
+        spans: list[Span] = [(mark, "strong")]
         widths = _widths(self._columns, width - 1)
         for column, (text, style), cell_width in zip(self._columns, cells, widths, strict=True):
             if cell_width:

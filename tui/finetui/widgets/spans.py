@@ -23,19 +23,14 @@ def wrap_spans(spans: Iterable[Span], width: int) -> list[Row]:
                 rows.append(tuple(row))
                 row, used = [], 0
                 continue
-            cells = cell_len(piece)
-            if used + cells > width:
-                if used and not piece.isspace():
-                    rows.append(tuple(row))
-                    row, used = [], 0
-                *whole, piece = chop_cells(piece, width - used if piece.isspace() else width) or [""]
-                if piece.isspace() and whole:
-                    rows.append(tuple(row))
-                    row, used, piece = [], 0, ""
-                else:
-                    rows += [((part, style),) for part in whole]
-                cells = cell_len(piece)
+            if used + cell_len(piece) > width and used:
+                rows.append(tuple(row))
+                row, used = [], 0
+                if piece.isspace():
+                    continue
+            *whole, piece = chop_cells(piece, width) or [""]
+            rows += [((part, style),) for part in whole]
             if piece:
                 row.append((piece, style))
-                used += cells
+                used += cell_len(piece)
     return [*rows, tuple(row)]

@@ -202,7 +202,7 @@ def test_duplicates_name_the_first_row_and_unreadable_rows_are_none() -> None:
         (3, 2, 3, 0, 3),
         (3, 5, 6, 0, 3),
     ]
-    assert (found["repeated_prompt"].count, found["repeated_prompt"].note) == (2, "1 prompts")
+    assert (found["repeated_prompt"].count, found["repeated_prompt"].note) == (2, "1 prompt")
 
 
 def test_contradictions_come_surest_first_and_say_why() -> None:
@@ -253,7 +253,9 @@ def test_system_prompts_are_named_where_some_rows_lack_them() -> None:
 
 def test_scripts_are_told_by_share() -> None:
     rows = [chat("q", "a")]
-    mix = by_rule(group_found(scanned(rows, {"Latin": 990, "Cyrillic": 7, "Han": 3}), rows.__getitem__))
+    mix = by_rule(
+        group_found(scanned(rows, {"Latin": 990, "Cyrillic": 7, "Han": 3, "": 50}), rows.__getitem__)
+    )
     assert mix["language_mix"].count == 10
     assert mix["language_mix"].note == "99% Latin, 0.7% Cyrillic, 0.3% Han"
 

@@ -27,6 +27,21 @@ SHAREGPT_ROLES = {
     "tool": "tool",
 }
 _CHAT_KEYS = ("messages", "conversations", "conversation")
+KNOWN_KEYS = frozenset(
+    {
+        *_CHAT_KEYS,
+        "system",
+        "tools",
+        "instruction",
+        "input",
+        "output",
+        "history",
+        "prompt",
+        "completion",
+        "text",
+    }
+)
+"""Every key that a layout reads; others are ignored."""
 _SNIFFED_ROWS = 100
 _KINDS: dict[type, str] = {
     type(None): "nothing",

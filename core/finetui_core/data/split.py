@@ -19,16 +19,23 @@ def kept_for_validation(rows: Sequence[Row], val_fraction: float, seed: int) -> 
     """The indices of the rows that are kept apart.
 
     Rows with the same prompt (everything before the last assistant turn; for text the whole text) stay
-    together, so that the validation loss does not measure memory. The choice depends on `seed` and the rows
-    alone, not on the process. Val takes whole groups up to `val_fraction` of the rows, and at least one group
-    where there are two.
+    together, so that the validation loss does not measure memory. See `whole_groups`.
+    """
+    return whole_groups([prompt_digest(row) for row in rows], val_fraction, seed)
+
+
+def whole_groups(digests: Sequence[bytes], val_fraction: float, seed: int) -> set[int]:
+    """The indices that are kept apart, so that equal digests stay together.
+
+    The choice depends on `seed` and the digests alone, not on the process. Val takes whole groups up to
+    `val_fraction` of the rows, and at least one group where there are two.
     """
     groups: dict[bytes, list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(prompt_digest(row), []).append(index)
+    for index, digest in enumerate(digests):
+        groups.setdefault(digest, []).append(index)
     if val_fraction <= 0 or len(groups) < 2:
         return set()
-    target = max(1, round(val_fraction * len(rows)))
+    target = max(1, round(val_fraction * len(digests)))
     shuffled = sorted(groups, key=lambda digest: hashlib.blake2b(digest, key=str(seed).encode()).digest())
     chosen: set[int] = set()
     for digest in shuffled:

@@ -81,7 +81,7 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
     if checkpoint is None:
         output.event("data_check", **data_check_event(session))
-        print(session.data.report.verdict)
+        print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
     reason, step = fit(session, progress, output, stop)
     output.event("finished", reason=reason, step=step)

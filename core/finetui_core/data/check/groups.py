@@ -130,7 +130,13 @@ def _same_prompts(scan: Scanned, read: Read, file: int) -> list[Found | None]:
     if skipped:
         note += f"; {skipped:,} more prompts were not looked at"
     return [
-        finding("repeated_prompt", repeated_rows, scan.rows, f"{prompts:,} prompts", repeats),
+        finding(
+            "repeated_prompt",
+            repeated_rows,
+            scan.rows,
+            f"{prompts:,} {'prompt' if prompts == 1 else 'prompts'}",
+            repeats,
+        ),
         finding("contradiction", contradictory, scan.rows, note, contradicting),
     ]
 
@@ -222,8 +228,10 @@ def _median(counts: Mapping[float, int]) -> float:
 
 
 def _scripts(scan: Scanned) -> Found | None:
-    total = sum(scan.scripts.values())
-    ranked = sorted(scan.scripts.items(), key=lambda item: -item[1])
+    ranked = sorted(
+        ((script, rows) for script, rows in scan.scripts.items() if script), key=lambda item: -item[1]
+    )
+    total = sum(rows for _, rows in ranked)
     if len(ranked) < 2 or not total:
         return None
     note = ", ".join(f"{_percent(rows, total)} {script}" for script, rows in ranked[:6])

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from hashlib import blake2b
+from hashlib import sha1
 from typing import Any
 
 import msgspec
@@ -13,11 +13,16 @@ UNREADABLE = 0
 """The key of a row that could not be read; no row has it otherwise."""
 
 _LOWER = bytes.maketrans(bytes(range(65, 91)), bytes(range(97, 123)))
+_DIGITS = b"0123456789"
 _QUOTES = b"'`\""  # dropped: "don't" and "dont" are one word
 _SPACED = (
     b".,;:!?()[]{}_-"  # these part sentences; + * / = < > and the like are kept: they change what is asked
 )
-_WORDS = _LOWER.translate(bytes.maketrans(_SPACED, b" " * len(_SPACED)))
+_QUOTES_AND_STOPS = (
+    _QUOTES + b".,;:!?"
+)  # a space follows these, but for numbers: then one less is to be collapsed
+_TO_SPACE = _SPACED + b"\t\n\v\f\r"
+_WORDS = _LOWER.translate(bytes.maketrans(_TO_SPACE, b" " * len(_TO_SPACE)))
 _NOT_LETTERS = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _MINUS, _MINUS_SIGN = re.compile(rb"-(?=[0-9])"), b"\x01"
 
@@ -48,12 +53,15 @@ def prompt_key(row: Row) -> int:
     """
     if isinstance(row, TextDocument):
         return _key(normalised(row.text))
-    parts = [
-        b"%s\x1f%s\x1e" % (message.role[:1].encode(), _normalised_turn(message)) for message in prompt(row)
-    ]
-    if row.tools:
-        parts.append(_encoded(json_text(row.tools)))
-    return _key(b"".join(parts))
+    messages = prompt(row)
+    turns = [f"{message.role[0]}\x1f {message.content} \x1e" for message in messages]
+    words = normalised("".join(turns))
+    calls = [message.tool_calls for message in messages if message.tool_calls]
+    if calls or row.tools:
+        words += _encoded(json_text([calls, row.tools]))
+    if b"\x1f \x1e" in words:  # a turn of nothing but punctuation is told from others by just that
+        words += _encoded("".join(turns))
+    return _key(words)
 
 
 def prompt(row: Conversation) -> tuple[Message, ...]:
@@ -85,8 +93,11 @@ def normalised(text: str) -> bytes:
         words = _replaced(_replaced(raw, _QUOTES_BEYOND_ASCII, b""), _MARKS_BEYOND_ASCII, b" ")
     if b"-" in words:
         words = _MINUS.sub(_MINUS_SIGN, words)
-    words = words.translate(_WORDS, _QUOTES)
-    return b" ".join(words.split()) or raw.translate(_LOWER)
+    has_numbers = len(words.translate(None, _DIGITS)) != len(words)
+    words = words.translate(_WORDS, _QUOTES if has_numbers else _QUOTES_AND_STOPS)
+    while b"  " in words:  # in runs of half the length each time; splitting takes twice as long
+        words = words.replace(b"  ", b" ")
+    return words.strip() or raw.translate(_LOWER)
 
 
 def letters(text: str) -> bytes:
@@ -108,11 +119,6 @@ def _turn(message: Message) -> str:
     return f"{message.role} {len(message.content)} {len(calls)}\n{message.content}{calls}"
 
 
-def _normalised_turn(message: Message) -> bytes:
-    words = normalised(message.content)
-    return words + _encoded(json_text(message.tool_calls)) if message.tool_calls else words
-
-
 def json_text(value: Any) -> str:
     """Calls and tools as text, the same for the same values."""
     return msgspec.json.encode(value, enc_hook=repr, order="deterministic").decode()
@@ -123,4 +129,4 @@ def _encoded(text: str) -> bytes:
 
 
 def _key(raw: bytes) -> int:
-    return int.from_bytes(blake2b(raw, digest_size=8).digest(), "little") or 1
+    return int.from_bytes(sha1(raw, usedforsecurity=False).digest()[:8], "little") or 1

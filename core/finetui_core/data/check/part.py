@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -25,6 +25,7 @@ EXAMPLES = 50
 """Examples that are kept of each rule."""
 _SYSTEMS, _SYSTEM_LENGTH = 1000, 1000
 _MOST_TURNS = 255
+_BUFFER = 1 << 18
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 
 
@@ -52,8 +53,18 @@ class Part:
     scripts: Counter[str] = field(default_factory=Counter)
 
 
-class _Chat(msgspec.Struct):
-    messages: tuple[Message, ...]
+class _PlainMessage(msgspec.Struct, frozen=True, gc=False):
+    """What a `Message` is, built three times as fast."""
+
+    role: str
+    content: str
+    tool_calls: None = None
+    name: str | None = None
+    tool_call_id: str | None = None
+
+
+class _Chat(msgspec.Struct, gc=False):
+    messages: tuple[_PlainMessage, ...]
 
 
 _CHAT = msgspec.json.Decoder(_Chat)
@@ -62,7 +73,7 @@ _CHAT = msgspec.json.Decoder(_Chat)
 def scan_range(path: Path, start: int, end: int, layout: str) -> Part:
     """The part of a file of JSON lines whose rows begin at the bytes from `start` to before `end`."""
     part = Part()
-    with path.open("rb") as file:
+    with path.open("rb", buffering=_BUFFER) as file:
         for at, line in lines_of(file, start, end):
             if line is None:
                 add_unreadable(part, TOO_LONG, at, 0)
@@ -147,7 +158,7 @@ def _plain_chat(raw: bytes) -> Conversation | None:
     except (ValueError, RecursionError):
         return None
     keys = 1 + 2 * len(messages)
-    if raw.count(b'":') != keys and _keys_written(raw) != keys:
+    if raw.count(b'"') != 2 * (keys + 2 * len(messages)) and _keys_written(raw) != keys:
         return None
     has_answer = False
     for message in messages:
@@ -159,7 +170,7 @@ def _plain_chat(raw: bytes) -> Conversation | None:
             has_answer = True
         elif role not in _ROLES:
             return None
-    return Conversation(messages, None, "") if has_answer else None
+    return Conversation(cast(tuple[Message, ...], messages), None, "") if has_answer else None
 
 
 def _keys_written(raw: bytes) -> int:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 
+from finetui_core.data.check.encoding import may_be_damaged, may_hide
 from finetui_core.data.check.secrets import may_hold_secret
 
-# One pass over a row: 0 for what no sound text holds, "0" for every digit, ":" for every sign that a rule looks at.
+# One pass over a row: 0 for a control character, "0" for any digit, "@" for any sign that a rule begins with.
 _SIGNS = bytes(
     0
     if (code < 0x20 and code not in b"\t\n\r") or code == 0x7F
@@ -16,15 +17,8 @@ _SIGNS = bytes(
     else code
     for code in range(256)
 )
+_LOST = "\ufffd".encode()
 _ESCAPES = re.compile(rb"\\[ubf]")
-# First bytes, in UTF-8, of characters that the rules on damage, controls and invisible characters look at.
-_SUSPECT_FIRSTS = frozenset(b"\xc2\xc3\xcd\xd8\xe1\xe2\xe3\xef\xf3")
-_OTHERS = bytes(code for code in range(256) if code not in _SUSPECT_FIRSTS)
-_SUSPECT = re.compile(
-    rb"\xc2[\x80-\x9f\xad]|\xc3[\x82-\xb4](?:\xc2|\xc5|\xc6\x92|\xcb|\xe2)|\xcd\x8f|\xd8\x9c|\xe1(?:\x85|\xa0)"
-    rb"|\xe2(?:\x80[\x8b-\x8f\xa8-\xae]|\x81[\xa0-\xaf])|\xe3\x85\xa4|\xef(?:\xb8|\xbb\xbf|\xbe\xa0|\xbf[\xb9-\xbd])|\xf3\xa0"
-)
-
 # The first byte of a letter in UTF-8 says its script, for those that most data is written in. "?" where it does not.
 _SCRIPTS = {
     "L": "Latin",
@@ -54,11 +48,11 @@ _NEARLY_ALL = 0.9
 def is_plain(raw: bytes) -> bool:
     """Whether no text of a row can break a rule of `text_hits`; `raw` is its JSON. False says nothing."""
     signs = raw.translate(_SIGNS)
-    if b"@" in signs or b"\0" in signs or b"0000" in signs or b"0.0" in signs:
+    if b"@" in signs or b"\0" in signs or (b"0" in signs and (b"0000" in signs or b"0.0" in signs)):
         return False
     if b"\\" in raw and _ESCAPES.search(raw):
         return False
-    if not raw.isascii() and raw.translate(None, _OTHERS) and _SUSPECT.search(raw):
+    if not raw.isascii() and (may_hide(raw) or may_be_damaged(raw) or _LOST in raw):
         return False
     return not may_hold_secret(raw)
 

@@ -29,7 +29,6 @@ def look(row: Row, raw: bytes | None = None) -> tuple[list[Hit], str]:
     if isinstance(row, TextDocument):
         return text_hits(row.text, "$.text", "text"), plain_script([row.text]) or _script([row.text])
     hits = structure_hits(row)
-    texts = [message.content for message in row.messages]
     has_plain_texts = raw is not None and is_plain(raw)
     for index, message in enumerate(row.messages):
         content = message.content
@@ -41,19 +40,15 @@ def look(row: Row, raw: bytes | None = None) -> tuple[list[Hit], str]:
             hits += _loose_hits(message.tool_calls, f"$.messages[{index}].tool_calls", "assistant")
     if row.tools:
         hits += _loose_hits(row.tools, "$.tools", "system")
-    script = plain_script(texts)
-    if not script or _may_hold_code(texts):
-        hits += language_hits(row)
-    return hits, script or _script(texts)
+    spoken = [message.content for message in row.messages if message.role != "system"]
+    script = "Latin" if has_plain_texts and raw is not None and raw.isascii() else plain_script(spoken)
+    if not script or (script != "Latin" and any("`" in text or "http" in text for text in spoken)):
+        hits += language_hits(row)  # which leaves out code and addresses
+    return hits, script or _script(spoken)
 
 
 def _script(texts: Sequence[str]) -> str:
     return max(scripts_of(" ".join(texts)).items(), key=lambda item: item[1], default=("", 0))[0]
-
-
-def _may_hold_code(texts: Sequence[str]) -> bool:
-    """Whether there are letters that `language_hits` leaves out."""
-    return any("`" in text or "http" in text for text in texts) and not all(text.isascii() for text in texts)
 
 
 def rejected_hits(value: dict[str, Any], rejected: Rejected) -> list[Hit]:

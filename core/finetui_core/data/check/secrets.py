@@ -176,7 +176,20 @@ _GATES = (
     ("J", ("eyJ",)),
     ("/", ("://", "hooks.slack.com")),
 )  # fmt: skip
-_RAW_GATES = tuple((gate.encode(), tuple(word.encode() for word in words)) for gate, words in _GATES)
+_NO_CAPITALS = bytes(code for code in range(256) if not 65 <= code <= 90)
+
+
+def _capitals(raw: bytes) -> bytes:
+    return raw.translate(None, _NO_CAPITALS)
+
+
+# The capitals of a text are few, and hold those of each literal in a row: where there are two, ask for them first.
+_RAW_GATES = tuple(
+    (gate.encode(), tuple(word.encode() for word in words)) for gate, words in _GATES if gate not in "VXKSG"
+)
+_CAPITAL_GATES = tuple(
+    (_capitals(word.encode()), word.encode()) for gate, words in _GATES if gate in "VXKSG" for word in words
+)
 
 
 def may_hold_secret(raw: bytes) -> bool:
@@ -187,7 +200,11 @@ def may_hold_secret(raw: bytes) -> bool:
             for word in words:
                 if word in raw:
                     return True
-    return b":\\/\\/" in raw  # an address as some writers of JSON put it
+    capitals = _capitals(raw)
+    for short, word in _CAPITAL_GATES:
+        if short in capitals and word in raw:
+            return True
+    return b"/" in raw and b":\\/\\/" in raw  # an address as some writers of JSON put it
 
 
 def secrets_in(text: str) -> list[Place]:

@@ -21,7 +21,30 @@ from finetui_core.data.lines import open_rows
 from finetui_core.data.row_filter import layout_of, open_row
 from terminal import run_on_terminal
 
-WORDS = "the order number of my lamp is late and I would like to know when it will come to my house today".split()
+WORDS = [
+    "the",
+    "order",
+    "number",
+    "of",
+    "my",
+    "lamp",
+    "is",
+    "late",
+    "and",
+    "I",
+    "would",
+    "like",
+    "to",
+    "know",
+    "when",
+    "it",
+    "will",
+    "come",
+    "to",
+    "my",
+    "house",
+    "today",
+]
 LOOKED_AT = 2000
 TARGET_FIRST, TARGET_ROW = 0.3, 0.05
 
@@ -119,9 +142,13 @@ def main() -> None:
                 bare.append(figures[0])
                 shown.append(figures[1])
         report("ftui: empty list of runs painted", bare, "cpu s")
-        report("ftui FILE: first rows painted", shown, "cpu s", sorted(bare)[len(bare) // 2], "the empty list")
+        report(
+            "ftui FILE: first rows painted", shown, "cpu s", sorted(bare)[len(bare) // 2], "the empty list"
+        )
         report("  of it for the file", [a - b for a, b in zip(shown, bare, strict=True)], "cpu s")
-        report(f"first 40 rows decoded (at most {TARGET_FIRST})", [opening(large) for _ in range(20)], "cpu s")
+        report(
+            f"first 40 rows decoded (at most {TARGET_FIRST})", [opening(large) for _ in range(20)], "cpu s"
+        )
         for file in (large, many):
             indexed, taken = any_row(file)
             report("  index of all rows", [indexed], "cpu s")

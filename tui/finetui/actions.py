@@ -161,7 +161,7 @@ ACTIONS = (
     Action("row.edit", ("e",), "edit", "Edit this row in your editor; the set goes into a new file."),
     Action("row.copy_row", ("c",), "copy row", "Copy the row as it is written in the file, secrets too."),
     Action("plan.accept", ("enter", "y"), "do it", "Go on: asks for the name of the new file."),
-    Action("plan.close", ("q", "escape", "n"), "do nothing", "Close this page and do nothing."),
+    Action("plan.close", ("q", "escape"), "do nothing", "Close this page and do nothing."),
     Action("confirm.yes", ("y",), "yes", "Do it."),
     Action("confirm.no", ("n", "escape"), "no", "Do nothing."),
     Action("help.close", ("q", "escape", "question_mark"), "close", "Close this page."),

@@ -19,6 +19,7 @@ class Check:
 
     state: State = "none"
     share: float = 0.0
+    stage: str = ""
     found: tuple[Found, ...] = ()
     rows: Mapping[str, Sequence[int]] = field(default_factory=dict)
     sentence: str = ""
@@ -27,7 +28,7 @@ class Check:
     def words(self) -> str:
         """How far it is, in a sentence."""
         if self.state == "running":
-            return f"checking … {self.share * 100:.0f} %   x ends it"
+            return f"{self.stage or 'checking'} … {self.share * 100:.0f} %   x ends it"
         if self.state == "failed":
             return f"not checked: {self.fault}"
         if self.state == "cancelled":
@@ -89,6 +90,8 @@ def _taken(check: Check, message: dict[str, Any]) -> Check:
         return replace(
             check, state="running", share=min(1.0, share), found=gravest_first(found) or check.found
         )
+    if kind == "stage":
+        return replace(check, stage=str(message.get("stage", "")))
     report = message.get("report", message)
     try:
         found = msgspec.convert(report["found"], list[Found])
@@ -98,6 +101,7 @@ def _taken(check: Check, message: dict[str, Any]) -> Check:
     return Check(
         state="done" if kind == "report" else "running",
         share=check.share,
+        stage=check.stage,
         found=gravest_first(found),
         rows={rule: rows for rule, rows in rows_of.items() if isinstance(rows, list)}
         if isinstance(rows_of, dict)

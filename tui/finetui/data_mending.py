@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,21 @@ from finetui_core.runs.command import child_environment
 if TYPE_CHECKING:
     from finetui.app import Studio
 
+_LONG_SECONDS = 1.0  # that a person waits before being told for what
+
 
 def ask_to_fix(studio: "Studio", source: str, rule: str) -> None:
     """Show what `ftui data fix` would do for one rule, or for all that have a safe mend, and do it."""
     only = ["--only", rule] if rule else []
     what = f"rule {rule}" if rule else "every rule that has a safe mend"
-    studio.notice(f"looking what mending {Path(source).name} would do …")
+    waiting = partial(studio.notice, f"looking what mending {Path(source).name} would do …")
+    timer = studio.set_timer(_LONG_SECONDS, waiting)
 
     def planned(ended: Ended, said: str) -> None:
         from finetui.screens.plan import Plan
         from finetui.screens.told import Told
 
+        timer.stop()
         if ended.code != 0:
             studio.push_screen(Told("nothing can be mended", ended.said))
             return

@@ -28,7 +28,7 @@ FINDING_COLUMNS = (
     Column("share", 6, right=True),
     Column("finding", 24, most=60),
 )
-BAR_COLUMNS = (Column("", 13, right=True), Column("rows", 9, right=True), Column("", 10, most=60))
+BAR_COLUMNS = (Column("", 18, right=True), Column("rows", 9, right=True), Column("", 10, most=60))
 SIGNS: Mapping[str, Span] = {
     "error": ("✗ error", "bad"),
     "warning": ("! warning", "warning"),
@@ -147,8 +147,8 @@ def share(part: float) -> str:
 
 
 def title_rows(
-    file: DataFile, check: Check, shown: int, filter: str, searching: str, change: str
-) -> tuple[Row, Row]:
+    file: DataFile, check: Check, shown: int, filter: str, searching: str, change: str, width: int
+) -> Sequence[Row]:
     """Which file it is, and how far the check and the search are."""
     rows = file.rows
     counted = (
@@ -156,20 +156,18 @@ def title_rows(
     )
     first: Row = (
         (f" {rows.path.name}", "strong"),
-        (
-            f"   {wording.size(rows.size)}   {rows.rows:,} rows{counted}   {file.layout or 'layout not known'}",
-            "",
-        ),
+        (f"   {wording.size(rows.size)}   {rows.rows:,} rows{counted}   {file.layout or file.fault}", ""),
         (f"   {rows.limit}" if rows.limit else "", "warning"),
         (f"   {rows.path.parent}", "muted"),
     )
     if change:
-        return first, ((f" {change}: r reads it again", "warning"),)
-    parts: list[Span] = [(f" {check.words()}", "bad" if check.fault else "muted")]
-    if filter or searching:
-        fit = f"   {shown:,} {'row fits' if shown == 1 else 'rows fit'}: {filter}" if filter else ""
-        parts = [(f"{fit[2:]}{f'   {searching}' if searching else ''}", "accent")]
-    return first, tuple(parts)
+        said, style = f"{change}: r reads it again", "warning"
+    elif filter or searching:
+        fit = f"{shown:,} {'row fits' if shown == 1 else 'rows fit'}: {filter}" if filter else ""
+        said, style = "   ".join(part for part in (fit, searching) if part), "accent"
+    else:
+        said, style = check.words(), "bad" if check.fault else "muted"
+    return first, *(((f" {line}", style),) for line in wrapped(said, max(8, width - 1)))
 
 
 def about_row(file: DataFile, number: int, check: Check, width: int, height: int) -> list[Row]:

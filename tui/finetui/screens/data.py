@@ -36,7 +36,7 @@ from finetui.polling import Poller
 from finetui.widgets.filter_bar import FilterBar
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
-from finetui.widgets.status_line import StatusLine
+from finetui.widgets.status_line import LEAST_WIDTH, StatusLine
 from finetui.widgets.table import Record, Table
 from finetui_core import wording
 from finetui_core.data.check.catalogue import RULES
@@ -52,6 +52,8 @@ EXAMPLES = 'words  rule:secret  role:tool  turns>=4  bytes<2k  answer:"as an AI"
 READING_SECONDS = 0.1
 TYPING_SECONDS = 0.25
 """How long no key is typed before a search begins."""
+WIDTHS = [(0, "-cramped"), (LEAST_WIDTH, "-narrow"), (150, "-beside")]
+"""From so many cells on, the rows stand beside the findings."""
 PANELS = ("findings", "lengths", "turns")
 
 
@@ -60,6 +62,7 @@ class DataScreen(Screen[None]):
 
     BINDINGS = bindings("data")
     SCOPES = ("table", "data", "studio")
+    HORIZONTAL_BREAKPOINTS = WIDTHS
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,16 +108,14 @@ class DataScreen(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._show_about)
+        self._show_title()
 
     def on_unmount(self) -> None:
         self._close()
 
     def _open_first(self) -> None:
-        if self._file is None and not self._studio.screen.is_modal:
-            if last := last_file():
-                self.open(last)
-            else:
-                self.action_open_file()
+        if self._file is None and (last := last_file()):
+            self.open(last)
 
     # Opening a file.
 
@@ -264,12 +265,12 @@ class DataScreen(Screen[None]):
         return frozenset(self._check.rows_of(rule))
 
     def _show_title(self) -> None:
-        if self._file is not None and self.is_attached:
-            named = " ".join(part for part in (self._named_finding(), self._filter) if part)
-            rows = title_rows(
-                self._file, self._check, len(self._numbers()), named, self._searching, self._change
-            )
-            self.query_one("#title", Lines).show(rows)
+        if self._file is None or not self.is_attached:
+            return
+        named = " ".join(part for part in (self._named_finding(), self._filter) if part)
+        shown, width = len(self._numbers()), self.size.width
+        rows = title_rows(self._file, self._check, shown, named, self._searching, self._change, width)
+        self.query_one("#title", Lines).show(rows)
 
     def _named_finding(self) -> str:
         one = self._check.one(self._finding)
@@ -454,6 +455,8 @@ class DataScreen(Screen[None]):
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
         """A filter that cannot be understood leaves the rows as they are."""
         bar = self.query_one(FilterBar)
+        if self._typing is not None:
+            self._typing.stop()
         try:
             row_filter(event.text, self._rules_of)
         except InputError as error:
@@ -461,16 +464,17 @@ class DataScreen(Screen[None]):
             bar.fault(f"{problem.what}: {problem.hint}" if problem.hint else problem.what)
             return
         bar.fault("")
-        if self._typing is not None:
-            self._typing.stop()
         self._typing = self.set_timer(TYPING_SECONDS, partial(self._set_filter, event.text.strip()))
 
     def on_filter_bar_left(self, event: FilterBar.Left) -> None:
         self._rows.focus()
         if not event.text.strip():
             self.query(FilterBar).remove()
+            self._set_filter("")
 
     def _set_filter(self, text: str) -> None:
+        if self._typing is not None:
+            self._typing.stop()
         self.workers.cancel_group(self, "search")
         self._filter, self._searching = text, ""
         fitting = array("Q")

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 USAGE_ERROR = 2
+DATA_ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
+"""What a lone argument ends in that is a data set to open."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,11 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     if len(arguments) == 1 and arguments[0] not in COMMANDS and Path(arguments[0]).expanduser().is_dir():
         return _studio(Path(arguments[0]))
+    if len(arguments) == 1 and arguments[0] not in COMMANDS and arguments[0].endswith(DATA_ENDINGS):
+        return _studio(None, arguments[0])
     return run_command(arguments, interface())
 
 
-def _studio(root: Path | None) -> int:
-    """Show the runs in the folder `root`; where that is itself a run, open it."""
+def _studio(root: Path | None, data: str = "") -> int:
+    """Show the runs in the folder `root`; where that is itself a run, open it; `data` is a data set to open."""
     from finetui.leaving import end_at_once
 
     end_at_once()
@@ -56,7 +60,7 @@ def _studio(root: Path | None) -> int:
     opened = folder if root is not None and is_run(folder) else None
     if opened is not None:
         folder = folder.parent
-    studio = Studio(folder, loaded=loaded, look=MachineReader(folder).read, opened=opened)
+    studio = Studio(folder, loaded=loaded, look=MachineReader(folder).read, opened=opened, opened_data=data)
     try:
         return asyncio.run(studio.run_on_terminal())
     finally:

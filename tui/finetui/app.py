@@ -30,6 +30,7 @@ from finetui_core.settings import Loaded, Settings, keep_theme, settings_file, u
 from finetui_core.themes import DEFAULT, load_theme, theme_files
 
 if TYPE_CHECKING:
+    from finetui.screens.data import DataScreen
     from finetui.screens.palette import Choice
     from finetui.screens.run import RunScreen
 
@@ -47,7 +48,7 @@ class Studio(App[None]):
     """Shows the runs under `root`.
 
     `clock` gives unix seconds. `look`, called in a thread every few seconds, gives what the first line says of the
-    machine; without it, nothing is said. `opened` is a run to open at once.
+    machine; without it, nothing is said. `opened` is a run to open at once, `opened_data` a data set.
     """
 
     CSS_PATH = "styles.tcss"
@@ -64,6 +65,7 @@ class Studio(App[None]):
         loaded: Loaded | None = None,
         look: Callable[[], Machine] | None = None,
         opened: Path | None = None,
+        opened_data: str = "",
     ) -> None:
         super().__init__()
         loaded = loaded or Loaded(Settings())
@@ -75,7 +77,9 @@ class Studio(App[None]):
         self._clock = clock
         self._look = look
         self._opened = opened
+        self._opened_data = opened_data
         self._train: RunScreen | None = None
+        self._data: DataScreen | None = None
         self.being_continued: set[Path] = set()
         self.animation_level = "none"
         self._start_theme(loaded.settings.theme)
@@ -95,6 +99,8 @@ class Studio(App[None]):
         self._tell_problems("The settings", self._problems)
         if self._opened is not None:
             self.open_runs([self._opened])
+        if self._opened_data:
+            self.open_data(self._opened_data)
         self.set_interval(THEME_CHECK_SECONDS, self._reload_theme)
         if self._look:
             self.set_timer(0.2, self._look_at_machine)
@@ -129,6 +135,8 @@ class Studio(App[None]):
         """Go to a station; at Train, to the run opened last or else to the newest one under way."""
         if station == "runs":
             self._leave_station()
+        elif station == "data":
+            self._show_data()
         elif station != "train":
             self._show_station(station)
         elif self._train is None:
@@ -136,6 +144,23 @@ class Studio(App[None]):
         elif self.screen is not self._train:
             self._leave_station()
             self.push_screen(self._train)
+
+    def open_data(self, source: str, row: int = 0) -> None:
+        """Show a data set at the station Data, from a row on."""
+        self._show_data()
+        if self._data is not None:
+            self._data.open(source, row)
+
+    def _show_data(self) -> None:
+        """The station stays as it is when it is left."""
+        from finetui.screens.data import DataScreen
+
+        if self._data is None:
+            self._data = DataScreen()
+            self.install_screen(self._data, "data")
+        if self.screen is not self._data:
+            self._leave_station()
+            self.push_screen(self._data)
 
     async def _open_live_run(self) -> None:
         from finetui_core.runs.live import LiveRuns

@@ -95,9 +95,9 @@ def proposed_recipe() -> str:
 
     used = recall(LAST_RECIPE, UsedRecipe, UsedRecipe("")).path
     if used and Path(used).is_file():
-        return _as_typed(Path(used))
+        return as_typed(Path(used))
     try:
-        return _as_typed(sample_data() / "recipes" / "quickstart.toml")
+        return as_typed(sample_data() / "recipes" / "quickstart.toml")
     except InputError:
         return ""
 
@@ -108,9 +108,16 @@ def keep_recipe(recipe: Path) -> None:
 
 
 def recipe_path(text: str) -> Path:
+    """The absolute path of the recipe that was typed. Raises InputError where it names nothing."""
+    return typed_path(text, "no recipe is named", "type the path of a TOML file; tab completes it")
+
+
+def typed_path(
+    text: str, missing: str = "no file is named", hint: str = "type a path; tab completes it"
+) -> Path:
     """The absolute path that was typed. Raises InputError where it names nothing."""
     if not text.strip():
-        raise InputError(Problem("no recipe is named", hint="type the path of a TOML file; tab completes it"))
+        raise InputError(Problem(missing, hint=hint))
     try:
         return Path(text.strip()).expanduser().absolute()
     except RuntimeError as error:
@@ -124,8 +131,13 @@ def check_recipe(text: str) -> None:
     load_recipe(recipe_path(text))
 
 
-def complete_path(text: str) -> str:
-    """`text` with what all recipes and folders that begin so have in common."""
+def complete_file(text: str) -> str:
+    """`text` with what all files and folders that begin so have in common."""
+    return complete_path(text, ("",))
+
+
+def complete_path(text: str, endings: tuple[str, ...] = (".toml",)) -> str:
+    """`text` with what all folders, and files with one of the endings, that begin so have in common."""
     folder, slash, begun = text.rpartition("/")
     try:
         entries = list(Path(folder + slash or ".").expanduser().iterdir())
@@ -136,7 +148,7 @@ def complete_path(text: str) -> str:
         name
         for name in names
         if name.startswith(begun)
-        and name.endswith(("/", ".toml"))
+        and name.endswith(("/", *endings))
         and (begun or not name.startswith("."))
         and safe(name) == name
     ]
@@ -149,7 +161,7 @@ def _shared_start(names: Sequence[str]) -> str:
     return first[:size]
 
 
-def _as_typed(path: Path) -> str:
+def as_typed(path: Path) -> str:
     """`path` from the current folder or from the home folder, where it is inside."""
     for folder, prefix in ((Path.cwd(), ""), (Path.home(), "~/")):
         if path.is_relative_to(folder):

@@ -39,7 +39,7 @@ def report_lines(report: Report) -> Iterator[str]:
 
 
 def _file(file: FileFacts) -> str:
-    repeated = file.rows - file.distinct_rows
+    repeated = file.readable - file.distinct_rows
     parts = [f"{count(file.rows)} rows", f"layout {file.format}", size(file.bytes)]
     if repeated:
         parts.append(f"{count(file.distinct_rows)} different ones")

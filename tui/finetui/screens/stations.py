@@ -15,16 +15,6 @@ _TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "with reasons. It will need your answers, some examples, and what an answer may cost. It is not built yet.",
         (),
     ),
-    "data": (
-        "Here you will see your rows as the model sees them, with their faults and how to mend them. "
-        "It will need a file of conversations or texts. It is not built yet.",
-        (
-            (
-                "ftui train RECIPE",
-                "reads every row before it starts, and names each faulty one by file and line",
-            ),
-        ),
-    ),
     "recipe": (
         "Here you will write the recipe of a run, with every option explained, and see what it costs in memory "
         "and time. It will need a model and a data file. It is not built yet.",

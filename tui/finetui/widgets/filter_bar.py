@@ -31,9 +31,13 @@ class FilterBar(Horizontal):
             super().__init__()
             self.text = text
 
+    def __init__(self, examples: str = EXAMPLES, text: str = "") -> None:
+        super().__init__()
+        self._examples, self._text = examples, text
+
     def compose(self) -> ComposeResult:
         yield Lines((((" filter ", "strong"),),))
-        yield Field(placeholder=EXAMPLES, compact=True, select_on_focus=False)
+        yield Field(self._text, placeholder=self._examples, compact=True, select_on_focus=False)
         yield Lines(id="fault")
 
     def on_mount(self) -> None:

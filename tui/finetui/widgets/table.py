@@ -1,6 +1,6 @@
 """A table of any length: only the lines on the screen are drawn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from textual import events
@@ -16,6 +16,7 @@ from finetui.widgets import paint
 from finetui.widgets.plot import Row, Span
 
 MARK = "*"
+CHOSEN = "›"
 GAP = "  "
 
 
@@ -48,11 +49,11 @@ class Table(ScrollView, can_focus=True):
     cursor: reactive[int] = reactive(0, repaint=False)
 
     class Opened(Message):
-        """The user opened the record with `key`."""
+        """The user opened the record with `key` of `table`."""
 
-        def __init__(self, key: str) -> None:
+        def __init__(self, table: "Table", key: str) -> None:
             super().__init__()
-            self.key = key
+            self.table, self.key = table, key
 
     class Chosen(Message):
         """The cursor is on another record, or on none: `key` is then None."""
@@ -68,10 +69,13 @@ class Table(ScrollView, can_focus=True):
             super().__init__()
             self.title = title
 
-    def __init__(self, columns: Sequence[Column], *, id: str | None = None) -> None:
+    def __init__(self, columns: Sequence[Column], *, id: str | None = None, beside: bool = False) -> None:
+        """Of tables `beside` each other, only that with the keys shows its cursor in reverse."""
         super().__init__(id=id)
+        self._beside = beside
         self._columns = tuple(columns)
-        self._records: tuple[Record, ...] = ()
+        self._records: Sequence[Record] = ()
+        self._place_of: Callable[[str], int | None] | None = None
         self._marked: frozenset[str] = frozenset()
         self._sorted: tuple[str, bool] | None = None
         self._told: str | None = None
@@ -79,7 +83,13 @@ class Table(ScrollView, can_focus=True):
     @property
     def chosen(self) -> str | None:
         """The key of the record under the cursor; None where there is none."""
-        return self._records[self.cursor].key if self._records else None
+        return self._records[self.cursor].key if len(self._records) else None
+
+    def go_to(self, key: str) -> None:
+        """Put the cursor on the record with `key`, where it is there."""
+        places = self._place_of or {record.key: at for at, record in enumerate(self._records)}.get
+        if (place := places(key)) is not None:
+            self.cursor = place
 
     @property
     def marked(self) -> frozenset[str]:
@@ -96,6 +106,16 @@ class Table(ScrollView, can_focus=True):
         if self._sorted != (title, reverse):
             self._sorted = (title, reverse)
             self.refresh(Region(0, 0, self.size.width, 1))
+
+    def show_lazily(self, records: Sequence[Record], place_of: Callable[[str], int | None]) -> None:
+        """Replace the records by some that are made when they are drawn; `place_of` finds a key among them."""
+        before_chosen = self._told
+        self._records, self._place_of = records, place_of
+        self.virtual_size = Size(0, len(records) + 1)
+        place = place_of(before_chosen) if before_chosen is not None else None
+        self.cursor = self.validate_cursor(self.cursor if place is None else place)
+        self.refresh()
+        self._tell()
 
     def show(self, records: Sequence[Record]) -> None:
         """Replace the records."""
@@ -136,8 +156,21 @@ class Table(ScrollView, can_focus=True):
         if place >= len(self._records):
             return paint.strip(self, (), width)
         record = self._records[place]
-        line = self._line(record.cells, width, marked=record.key in self._marked)
-        return paint.strip(self, line, width, chosen=place == self.cursor)
+        chosen = place == self.cursor
+        mark = MARK if record.key in self._marked else " "
+        if chosen and self._beside and not self.has_focus:
+            return paint.strip(self, self._line(record.cells, width, CHOSEN), width)
+        return paint.strip(self, self._line(record.cells, width, mark), width, chosen=chosen)
+
+    def on_focus(self) -> None:
+        self._show_focus()
+
+    def on_blur(self) -> None:
+        self._show_focus()
+
+    def _show_focus(self) -> None:
+        if self._beside:
+            self.refresh(Region(0, self.cursor + 1 - self.scroll_offset.y, self.size.width, 1))
 
     def on_resize(self, event: events.Resize) -> None:
         self.virtual_size = Size(0, len(self._records) + 1)
@@ -155,8 +188,8 @@ class Table(ScrollView, can_focus=True):
         self.cursor = place
 
     def action_open(self) -> None:
-        if self._records:
-            self.post_message(self.Opened(self._records[self.cursor].key))
+        if len(self._records):
+            self.post_message(self.Opened(self, self._records[self.cursor].key))
 
     def action_down(self) -> None:
         self.cursor += 1
@@ -177,7 +210,7 @@ class Table(ScrollView, can_focus=True):
         self.cursor = len(self._records) - 1
 
     def _headings(self) -> tuple[Span, ...]:
-        title, reverse = self._sorted or ("", False)
+        title, reverse = self._sorted or (None, False)
         arrow = "▼" if reverse else "▲"
         return tuple(
             (f"{c.title} {arrow}", "strong") if c.title == title else (c.title, "muted")
@@ -194,8 +227,8 @@ class Table(ScrollView, can_focus=True):
                 self.post_message(self.HeadingClicked(column.title))
                 return
 
-    def _line(self, cells: Sequence[Span], width: int, *, marked: bool = False) -> Row:
-        spans: list[Span] = [(MARK, "strong") if marked else (" ", "")]
+    def _line(self, cells: Sequence[Span], width: int, mark: str = " ") -> Row:
+        spans: list[Span] = [(mark, "strong")]
         widths = _widths(self._columns, width - 1)
         for column, (text, style), cell_width in zip(self._columns, cells, widths, strict=True):
             if cell_width:

@@ -191,13 +191,13 @@ def _under_recipe(recipe: Recipe, follower: Follower) -> dict[str, object]:
 
 def _size(files: Sequence[FileFacts], recipe: Recipe | None, section: dict[str, object] | None) -> SizeGuide:
     train = [file for file in files if file.role == "train"]
-    val_rows = sum(file.rows for file in files if file.role == "val")
+    val_rows = sum(file.readable for file in files if file.role == "val")
     tokens = None
     if section is not None:
         tokens = int(str(section["train_supervised_tokens"]))
         val_rows = int(str(section["val_rows"]))
     return size_guide(
-        sum(file.rows for file in train),
+        sum(file.readable for file in train),
         sum(file.distinct_rows for file in train),
         sum(file.distinct_prompts for file in train),
         val_rows,

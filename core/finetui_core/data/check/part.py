@@ -25,6 +25,7 @@ EXAMPLES = 50
 """Examples that are kept of each rule."""
 _SYSTEMS, _SYSTEM_LENGTH = 1000, 1000
 _MOST_TURNS = 255
+_KEY_ENDS_WITH_BACKSLASH = b'\\\\":'
 _BUFFER = 1 << 18
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 
@@ -100,7 +101,8 @@ def add_json(part: Part, raw: bytes, at: int, layout: str) -> None:
     if isinstance(value, Unreadable):
         add_unreadable(part, value, at, len(raw))
         return
-    hits = _repeated_keys(raw) if _keys_written(raw) != _number_of_keys(value) else []
+    doubtful = _keys_written(raw) != _number_of_keys(value) or _KEY_ENDS_WITH_BACKSLASH in raw
+    hits = _repeated_keys(raw) if doubtful else []
     add_value(part, value, at, len(raw), layout, hits)
 
 

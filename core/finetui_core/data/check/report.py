@@ -27,7 +27,8 @@ CUT_OFF_MISTAKEN = 0.077
 
 
 class FileFacts(msgspec.Struct, frozen=True):
-    """One file that was checked. `changed` says what became of it meanwhile, "" for nothing."""
+    """One file that was checked. `readable` rows can be trained on. `changed` says what became of the file meanwhile,
+    "" for nothing."""
 
     path: str
     role: Role
@@ -35,6 +36,7 @@ class FileFacts(msgspec.Struct, frozen=True):
     format: str
     rows: int
     bytes: int
+    readable: int
     distinct_rows: int
     distinct_prompts: int
     changed: str = ""
@@ -66,6 +68,7 @@ def file_facts(scan: Scan, role: Role) -> FileFacts:
         format=scan.format,
         rows=scan.rows,
         bytes=scan.size,
+        readable=readable,
         distinct_rows=readable - _repeats(scan.row_keys),
         distinct_prompts=readable - _repeats(scan.prompt_keys),
         changed=scan.changed,

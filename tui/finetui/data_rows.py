@@ -1,0 +1,231 @@
+"""What the Data station says: its rows, findings, histograms and title as lines of text."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import overload
+
+from finetui.data_check import Check
+from finetui.data_file import DataFile
+from finetui.text import wrapped
+from finetui.widgets.plot import Row, Span
+from finetui.widgets.table import Column, Record
+from finetui_core import wording
+from finetui_core.data.check.catalogue import RULES
+from finetui_core.data.check.findings import Found, Hit
+from finetui_core.data.conversation import TextDocument
+from finetui_core.data.row_filter import OpenedRow, without_secrets
+
+ROW_COLUMNS = (
+    Column("row", 7, right=True),
+    Column("turns", 5, right=True),
+    Column("size", 6, right=True),
+    Column("roles", 6, most=9),
+    Column("begins", 16, most=70),
+    Column("found", 18, most=44),
+)
+FINDING_COLUMNS = (
+    Column("", 9),
+    Column("rows", 9, right=True),
+    Column("share", 6, right=True),
+    Column("finding", 24, most=60),
+)
+BAR_COLUMNS = (Column("", 18, right=True), Column("rows", 9, right=True), Column("", 10, most=60))
+SIGNS: Mapping[str, Span] = {
+    "error": ("✗ error", "bad"),
+    "warning": ("! warning", "warning"),
+    "info": ("· info", "muted"),
+}
+NO_FILE: tuple[Row, ...] = (
+    (
+        ("  ", ""),
+        (
+            "Here you see the rows of a data set as the model sees them, what is wrong with them, and how to mend "
+            "it. Press o to open a file of conversations or texts.",
+            "",
+        ),
+    ),
+    (),
+    (("  Today, from a shell:", "muted"),),
+    (("    ftui data check FILE", "strong"),),
+    (("        ", ""), ("says what is wrong, with the rows", "")),
+    (("    ftui data fix FILE -o NEW", "strong"),),
+    (("        ", ""), ("mends what is safe to mend, into a new file", "")),
+)
+_BEGINNING = 400
+_MOST_ROLES = 9
+
+
+class RowRecords(Sequence[Record]):
+    """A record for each of the rows `numbers`, made when it is drawn; `found` names the rules that are reported."""
+
+    def __init__(
+        self,
+        file: DataFile,
+        numbers: Sequence[int],
+        found: Collection[str],
+        others: Callable[[int], Sequence[str]],
+    ):
+        self._file, self.numbers, self._found, self._others = file, numbers, found, others
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, place: int) -> Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Record]: ...
+    def __getitem__(self, place: int | slice) -> Record | list[Record]:
+        if isinstance(place, slice):
+            return [self._record(number) for number in self.numbers[place]]
+        return self._record(self.numbers[place])
+
+    def _record(self, number: int) -> Record:
+        opened = self._file.open(number)
+        if opened is None:
+            gone: Span = ("the file no longer has this row", "bad")
+            return Record(
+                str(number), ((f"{number:,}", "muted"), ("", ""), ("", ""), ("", ""), gone, ("", ""))
+            )
+        begins: Span = (opened.fault, "bad") if opened.row is None else (beginning(opened), "")
+        return Record(
+            str(number),
+            (
+                (f"{number:,}", "muted"),
+                (str(opened.turns or "–"), ""),
+                (wording.size(opened.text.size).replace(" ", ""), "muted"),
+                (roles(opened), "muted"),
+                begins,
+                self._marks(number),
+            ),
+        )
+
+    def _marks(self, number: int) -> Span:
+        """The findings of the row, the gravest first; facts only where the check reports them."""
+        rules = dict.fromkeys([*(hit.rule for hit in self._file.hits(number)), *self._others(number)])
+        shown = [rule for rule in rules if rule in self._found or RULES[rule].severity != "info"]
+        if not shown:
+            return "", ""
+        glyph, style = SIGNS[RULES[shown[0]].severity]
+        return f"{glyph[0]} {', '.join(rule.replace('_', ' ') for rule in shown)}", style
+
+
+def beginning(opened: OpenedRow) -> str:
+    """The first words of a row in one line, without secrets."""
+    return " ".join(without_secrets(opened.begins()[:_BEGINNING]).split())
+
+
+def roles(opened: OpenedRow) -> str:
+    """A letter for each turn: s, u, a, t."""
+    if isinstance(opened.row, TextDocument):
+        return "text"
+    letters = "".join(role[0] for role in opened.roles)
+    return letters if len(letters) <= _MOST_ROLES else f"{letters[: _MOST_ROLES - 1]}…"
+
+
+def finding_records(found: Sequence[Found]) -> list[Record]:
+    return [
+        Record(
+            one.rule,
+            (
+                SIGNS[one.severity],
+                (f"{one.count:,}", ""),
+                (share(one.share), "muted"),
+                (RULES[one.rule].title if one.rule in RULES else one.rule, ""),
+            ),
+        )
+        for one in found
+    ]
+
+
+def share(part: float) -> str:
+    return (
+        f"{part * 100:.0f} %"
+        if part >= 0.1 or not part
+        else f"{part * 100:.1f} %"
+        if part >= 0.001
+        else "<0.1 %"
+    )
+
+
+def title_rows(
+    file: DataFile, check: Check, shown: int, filter: str, searching: str, change: str, width: int
+) -> Sequence[Row]:
+    """Which file it is, and how far the check and the search are."""
+    rows = file.rows
+    counted = (
+        "" if rows.complete else f" so far ({wording.percent(rows.seen / rows.size if rows.size else 1)})"
+    )
+    first: Row = (
+        (f" {rows.path.name}", "strong"),
+        (f"   {wording.size(rows.size)}   {rows.rows:,} rows{counted}   {file.layout or file.fault}", ""),
+        (f"   {rows.limit}" if rows.limit else "", "warning"),
+        (f"   {rows.path.parent}", "muted"),
+    )
+    if change:
+        said, style = f"{change}: r reads it again", "warning"
+    elif filter or searching:
+        fit = f"{shown:,} {'row fits' if shown == 1 else 'rows fit'}: {filter}" if filter else ""
+        said, style = "   ".join(part for part in (fit, searching) if part), "accent"
+    else:
+        said, style = check.words(), "bad" if check.fault else "muted"
+    return first, *(((f" {line}", style),) for line in wrapped(said, max(8, width - 1)))
+
+
+def about_row(file: DataFile, number: int, check: Check, width: int, height: int) -> list[Row]:
+    """What was found of the row under the cursor, or else its first words."""
+    opened = file.open(number)
+    if opened is None:
+        return []
+    found = finding_rows(opened, file.hits(number), check)
+    if found:
+        return [(*row, ("  ", ""), *excerpt) for row, excerpt in found][:height]
+    lines = wrapped(beginning(opened), max(8, width - 1))[:height]
+    return [_muted(line) for line in lines]
+
+
+def finding_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check) -> list[tuple[Row, Row]]:
+    """Each finding of a row: how grave it is, what it is and where; and what is there."""
+    rows: list[tuple[Row, Row]] = []
+    for hit in hits:
+        where = f"  {hit.path}" if hit.path else ""
+        rows.append(((*_named(hit.rule), (where, "muted")), ((hit.excerpt, ""),) if hit.excerpt else ()))
+    of_row = {hit.rule for hit in hits}
+    for name, example in check.examples_of(opened.text.row):
+        if name not in of_row:
+            other = f"  row {example.other:,}: d shows both" if example.other is not None else ""
+            excerpt: Row = ((example.excerpt, ""),) if example.excerpt else ()
+            rows.append(((*_named(name), (other, "muted")), excerpt))
+    return rows
+
+
+def _named(name: str) -> Row:
+    rule = RULES[name]
+    return (" ", ""), SIGNS[rule.severity], (f"  {rule.title}", "strong")
+
+
+def about_finding(one: Found | None, listed: int, source: str, width: int, height: int) -> list[Row]:
+    """What the chosen finding is, what it costs, and what mends it."""
+    if one is None:
+        return []
+    rule = RULES[one.rule]
+    examples = "" if listed >= one.count else f" Enter shows the first {listed:,} of them."
+    mend = (
+        f"f mends it: ftui data fix {source} --only {rule.name}"
+        if rule.fix
+        else "Nobody but you can say what is right: enter shows the rows, e edits one."
+    )
+    said: list[Span] = [
+        (f"{rule.explains}{f' {one.note}' if one.note else ''}", ""),
+        (f"{rule.costs}{examples}", "muted"),
+        (mend, "accent"),
+    ]
+    rows: list[Row] = [
+        (SIGNS[one.severity], (f"   {rule.title}   ", "strong"), (f"rule:{rule.name}", "muted"))
+    ]
+    lines = [[((f" {line}", style),) for line in wrapped(text, max(8, width - 1))] for text, style in said]
+    last = lines[-1][:1]
+    rows += [row for block in lines[:-1] for row in block][: max(0, height - 1 - len(last))]
+    return [((" ", ""), *rows[0]), *rows[1:], *last]
+
+
+def _muted(line: str) -> Row:
+    return ((f" {line}", "muted"),)

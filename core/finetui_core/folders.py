@@ -14,6 +14,11 @@ def state_folder() -> Path:
     return _folder("XDG_STATE_HOME", ".local/state")
 
 
+def cache_folder() -> Path:
+    """What ftui can make again: $XDG_CACHE_HOME/ftui, or ~/.cache/ftui."""
+    return _folder("XDG_CACHE_HOME", ".cache")
+
+
 def _folder(variable: str, otherwise: str) -> Path:
     """The standard has a relative path in the variable ignored."""
     named = Path(os.environ.get(variable, ""))

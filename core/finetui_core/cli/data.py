@@ -1,9 +1,10 @@
-"""`ftui data ACTION …`: mend, undo, split, convert and edit data sets."""
+"""`ftui data ACTION …`: check, mend, undo, split, convert and edit data sets."""
 
 import argparse
 from importlib import import_module
 
 ACTIONS = {
+    "check": "say what is wrong with data sets, and what mends it",
     "fix": "mend what is wrong with a data set, into a new file",
     "undo": "give back the file that a mended one was made from",
     "split": "divide a file into training and validation rows",

@@ -152,7 +152,7 @@ _RULES = (
         "info",
         "answers that seem cut off",
         "The answer ends in the middle of a word or sentence, or leaves a fence or bracket open.",
-        "The model learns to stop half-way. Counted only where it is much more common than in the set at large.",
+        "The model learns to stop half-way.",
     ),
     Rule(
         "refusal",

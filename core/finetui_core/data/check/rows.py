@@ -13,27 +13,29 @@ from finetui_core.data.formats import Rejected
 _EXCERPT = 80
 
 
-def row_hits(row: Row) -> list[Hit]:
+def row_hits(row: Row, *, secrets: bool = True) -> list[Hit]:
     """Everything found in one row: in its shape, in each of its texts, and in its answers.
 
-    Places are those of the conversation whatever the layout of the file was: `$.messages[2].content`.
+    Places are those of the conversation whatever the layout of the file was: `$.messages[2].content`. `secrets` is
+    False where `may_hold_secret` has ruled them out for the bytes of the row.
     """
-    return look(row)[0]
+    return look(row, secrets=secrets)[0]
 
 
-def look(row: Row, raw: bytes | None = None) -> tuple[list[Hit], str]:
+def look(row: Row, raw: bytes | None = None, *, secrets: bool = True) -> tuple[list[Hit], str]:
     """What `row_hits` finds, and the script that most letters of the row are written in, "" where it has none.
 
     `raw` is the JSON of the row where it is at hand: it rules out most rules at once.
     """
     if isinstance(row, TextDocument):
-        return text_hits(row.text, "$.text", "text"), plain_script([row.text]) or _script([row.text])
+        hits = text_hits(row.text, "$.text", "text", secrets=secrets)
+        return hits, plain_script([row.text]) or _script([row.text])
     hits = structure_hits(row)
     has_plain_texts = raw is not None and is_plain(raw)
     for index, message in enumerate(row.messages):
         content = message.content
         if content and not has_plain_texts:
-            hits += text_hits(content, f"$.messages[{index}].content", message.role)
+            hits += text_hits(content, f"$.messages[{index}].content", message.role, secrets=secrets)
         if content and message.role == "assistant":
             hits += answer_hits(content, f"$.messages[{index}].content")
         if message.tool_calls:

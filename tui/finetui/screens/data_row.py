@@ -14,6 +14,7 @@ from finetui.data_file import DataFile
 from finetui.data_turns import difference_rows, token_rows, turn_rows
 from finetui.lines_of import Rows
 from finetui.text import safe
+from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.pager import Pager
@@ -62,7 +63,7 @@ class RowScreen(Screen[int]):
         yield Lines(id="title")
         yield Lines(id="tabs")
         yield Pager(id="text")
-        yield Input(id="search", placeholder="search", select_on_focus=False)
+        yield Field(id="search", placeholder="search", select_on_focus=False)
         yield Lines(id="notice")
         yield KeyBar(self.SCOPES)
 

@@ -52,7 +52,9 @@ def is_plain(raw: bytes) -> bool:
         return False
     if b"\\" in raw and _ESCAPES.search(raw):
         return False
-    if not raw.isascii() and (may_hide(raw) or may_be_damaged(raw) or _LOST in raw):
+    if not raw.isascii() and (
+        may_hide(raw) or (b"\xc3" in raw and may_be_damaged(raw)) or (b"\xef" in raw and _LOST in raw)
+    ):
         return False
     return not may_hold_secret(raw)
 

@@ -179,16 +179,20 @@ _GATES = (
 _NO_CAPITALS = bytes(code for code in range(256) if not 65 <= code <= 90)
 
 
-def _capitals(raw: bytes) -> bytes:
-    return raw.translate(None, _NO_CAPITALS)
-
-
-# The capitals of a text are few, and hold those of each literal in a row: where there are two, ask for them first.
+# The capitals of a text are few, and those of a literal stand together among them: two are asked for first.
 _RAW_GATES = tuple(
     (gate.encode(), tuple(word.encode() for word in words)) for gate, words in _GATES if gate not in "VXKSG"
 )
 _CAPITAL_GATES = tuple(
-    (_capitals(word.encode()), word.encode()) for gate, words in _GATES if gate in "VXKSG" for word in words
+    (pair.encode(), tuple(word.encode() for word in words))
+    for pair, words in (
+        ("AK", ("AKIA", "AccountKey", "ecretAccessKey")),
+        ("SK", ("SK",)),
+        ("SG", ("SG.",)),
+        ("SI", ("ASIA",)),
+        ("OC", ("GOCSPX-",)),
+        ("EK", ("PRIVATE KEY",)),
+    )
 )
 
 
@@ -200,10 +204,12 @@ def may_hold_secret(raw: bytes) -> bool:
             for word in words:
                 if word in raw:
                     return True
-    capitals = _capitals(raw)
-    for short, word in _CAPITAL_GATES:
-        if short in capitals and word in raw:
-            return True
+    capitals = raw.translate(None, _NO_CAPITALS)
+    for pair, words in _CAPITAL_GATES:
+        if pair in capitals:
+            for word in words:
+                if word in raw:
+                    return True
     return b"/" in raw and b":\\/\\/" in raw  # an address as some writers of JSON put it
 
 

@@ -193,7 +193,7 @@ def test_pairs_become_strings_only_where_every_row_is_a_pair(here: Path) -> None
     assert all(isinstance(row["prompt"], list) for row in read(here / "mixed_new.jsonl"))
 
 
-def test_what_openai_would_refuse_is_said_with_its_source(
+def test_what_openai_may_refuse_is_said_with_its_source(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     open_end = ask("q", "a")
@@ -201,8 +201,11 @@ def test_what_openai_would_refuse_is_said_with_its_source(
     write(here / "rows.jsonl", [ask("r", "b"), open_end])
     assert main(["data", "convert", "rows.jsonl", "--to", "openai", "-o", "new.jsonl"]) == 0
     said = capsys.readouterr().err
-    assert "there are 2 rows; OpenAI: at least 10 rows (platform.openai.com" in said
-    assert "1 rows end otherwise (lines 2); OpenAI: a row ends with an assistant turn" in said
+    assert "there are 2 rows; OpenAI: at least 10 rows (a stored copy of developers.openai.com" in said
+    assert (
+        "1 rows do not end with an assistant turn (lines 2); OpenAI: the last turn of a row is what is learned"
+        in said
+    )
 
 
 def test_a_row_that_cannot_be_read_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

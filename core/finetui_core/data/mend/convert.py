@@ -35,7 +35,7 @@ class Loss:
 
 @dataclass(slots=True)
 class Converted:
-    """What became of a file. `faults` are what the provider would refuse."""
+    """What became of a file. `faults` are what the provider may refuse."""
 
     layout: str
     rows: int = 0

@@ -144,7 +144,7 @@ async def test_findings_are_listed_gravest_first_explained_and_filter_the_rows(
         assert seen.index("rows that are not JSON") < seen.index("· info")
         assert "Look." in seen
         assert "The line is not one whole JSON object" in seen
-        assert "ftui data fix rows.jsonl --only unreadable_row" in seen
+        assert "--only unreadable_row -o NEW" in seen.replace("\n ", "")
         seen = await press(pilot, "j")
         assert "A key or token of a known vendor's form" in seen
         seen = await press(pilot, "enter")

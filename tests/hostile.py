@@ -166,6 +166,36 @@ def hostile_run(root: Path, number: int, *, over: bool = True, others: bool = Fa
     return paths
 
 
+def hostile_rows(folder: Path, number: int) -> Path:
+    """A data set named after text `number`, with it wherever a row may hold text, and with each other text once."""
+    text = text_in_json(TEXTS[number])
+    turns = [{"role": role, "content": text} for role in ("system", "user", "assistant")]
+    call = {"id": text, "type": "function", "function": {"name": text, "arguments": {text: text}}}
+    tools = [{"type": "function", "function": {"name": text, "description": text, "parameters": {}}}]
+    called = {"role": "assistant", "content": "", "tool_calls": [call]}
+    rows: list[Any] = [
+        {"messages": turns, text: text},
+        {"messages": turns},
+        {"messages": [*turns[:2], called, {"role": "tool", "content": text}, turns[2]], "tools": tools},
+        {"messages": [{"role": text, "content": text}]},
+        {"messages": text},
+        text,
+    ]
+    rows += [
+        {
+            "messages": [
+                {"role": "user", "content": text_in_json(each)},
+                {"role": "assistant", "content": "Yes."},
+            ]
+        }
+        for each in TEXTS
+    ]
+    path = folder / f"{as_file_name(TEXTS[number])[:120]}.jsonl"
+    lines = [json.dumps(row, ensure_ascii=bool(place % 2)).encode() for place, row in enumerate(rows)]
+    path.write_bytes(b"\n".join([*lines, bytes_of(TEXTS[number]).replace(b"\n", b" ")]))
+    return path
+
+
 def hostile_events(text: str) -> list[dict[str, Any]]:
     """Every type of event with `text` wherever it holds text, and in fields that ought to be numbers."""
     problem = {"what": text, "where": text, "hint": text}

@@ -1,6 +1,7 @@
 """Text that others wrote, in every place where it is shown: nothing of it is obeyed by a terminal."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from finetui.actions import ACTIONS, Action
 from harmless import DEPTHS, USUAL, Depth, assert_plain, leave
-from hostile import TEXTS, as_argument, begin, bytes_of, end, hostile_run
+from hostile import TEXTS, as_argument, begin, bytes_of, end, hostile_rows, hostile_run
 from terminal import KEYS, Terminal, run_on_terminal
 
 AFTER_ESCAPE = 0.2  # seconds; sooner, the next key would be taken for one with Alt
@@ -123,6 +124,37 @@ def test_all_texts_at_each_depth_of_colour(tmp_path: Path, depth: Depth) -> None
                 seen += terminal.settle(0.1)
         leave(terminal, depth)
     assert seen.count(end(len(TEXTS) - 1)) >= 2
+
+
+@pytest.mark.parametrize(
+    ("number", "size"), [("\x1b]52;", (24, 80)), pytest.param("\x9b", (60, 200), marks=pytest.mark.slow)]
+)
+def test_each_panel_of_a_data_set(tmp_path: Path, number: str, size: tuple[int, int]) -> None:
+    chosen = next(n for n, text in enumerate(TEXTS) if number in text)
+    path = hostile_rows(tmp_path, chosen)
+    shown = actions("data", but=NOT_PRESSED | {"edit", "fix", "fix_all"})
+    with run_on_terminal(["-m", "finetui", os.fsdecode(path)], rows=size[0], columns=size[1]) as terminal:
+        terminal.wait_for(begin(chosen))
+        terminal.wait_for("rows that")
+        seen = terminal.settle(0.2)
+        for _, key in shown:
+            for press in (key, "G", "enter", "escape", "g"):
+                terminal.press(press)
+                seen += terminal.settle(AFTER_ESCAPE if press == "escape" else 0.05)
+        terminal.press("3")
+        for press in (
+            "enter",
+            *(key for _, key in actions("row")),
+            "\x1b[C",
+            "\x1b[C",
+            "w",
+            "\x1b[C",
+            "\x1b[C",
+        ):
+            terminal.press(press)
+            seen += terminal.settle(0.1)
+        leave(terminal)
+    assert begin(chosen) in seen
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ async def test_findings_are_listed_gravest_first_explained_and_filter_the_rows(
         assert seen.index("rows that are not JSON") < seen.index("· info")
         assert "Look." in seen
         assert "The line is not one whole JSON object" in seen
-        assert "ftui data fix rows.jsonl --only unreadable_row" in seen
+        assert "f mends it: ftui data fix" in seen
         seen = await press(pilot, "j")
         assert "A key or token of a known vendor's form" in seen
         seen = await press(pilot, "enter")
@@ -177,7 +177,7 @@ async def test_a_filter_searches_all_rows_and_an_invalid_one_changes_nothing(
         assert "100 rows fit" in seen
         seen = await press(pilot, "escape")
         assert "rows fit" not in seen
-        assert "question 1 " in await press(pilot, "g")
+        assert "question 1\n" in await press(pilot, "g")
         seen = await type_filter(pilot, "rule:secret")
         assert "0 rows fit: rule:secret" in seen
 

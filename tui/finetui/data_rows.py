@@ -11,6 +11,7 @@ from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.data.check.catalogue import RULES
 from finetui_core.data.check.findings import Found, Hit
+from finetui_core.data.check.report import fix_command
 from finetui_core.data.conversation import TextDocument
 from finetui_core.data.row_filter import OpenedRow, without_secrets
 
@@ -34,6 +35,7 @@ SIGNS: Mapping[str, Span] = {
     "warning": ("! warning", "warning"),
     "info": ("· info", "muted"),
 }
+NO_MEND = "Only you can say what is right: enter shows the rows, e edits one."
 NO_FILE: tuple[Row, ...] = (
     (
         ("  ", ""),
@@ -171,14 +173,14 @@ def title_rows(
 
 
 def about_row(file: DataFile, number: int, check: Check, width: int, height: int) -> list[Row]:
-    """What was found of the row under the cursor, or else its first words."""
+    """What was found of the row under the cursor, or else what was found in the file."""
     opened = file.open(number)
     if opened is None:
         return []
     found = finding_rows(opened, file.hits(number), check)
     if found:
         return [(*row, ("  ", ""), *excerpt) for row, excerpt in found][:height]
-    lines = wrapped(beginning(opened), max(8, width - 1))[:height]
+    lines = wrapped(check.words(), max(8, width - 1))[:height]
     return [_muted(line) for line in lines]
 
 
@@ -208,11 +210,8 @@ def about_finding(one: Found | None, listed: int, source: str, width: int, heigh
         return []
     rule = RULES[one.rule]
     examples = "" if listed >= one.count else f" Enter shows the first {listed:,} of them."
-    mend = (
-        f"f mends it: ftui data fix {source} --only {rule.name}"
-        if rule.fix
-        else "Nobody but you can say what is right: enter shows the rows, e edits one."
-    )
+    command = fix_command(one.rule, source, "")
+    mend = f"f mends it: {command}" if command else NO_MEND
     said: list[Span] = [
         (f"{rule.explains}{f' {one.note}' if one.note else ''}", ""),
         (f"{rule.costs}{examples}", "muted"),

@@ -32,6 +32,7 @@ from finetui.data_rows import (
     title_rows,
 )
 from finetui.data_search import measure, search
+from finetui.launching import as_typed
 from finetui.polling import Poller
 from finetui.widgets.filter_bar import FilterBar
 from finetui.widgets.key_bar import KeyBar
@@ -39,7 +40,7 @@ from finetui.widgets.lines import Lines
 from finetui.widgets.status_line import LEAST_WIDTH, StatusLine
 from finetui.widgets.table import Record, Table
 from finetui_core import wording
-from finetui_core.data.check.catalogue import RULES
+from finetui_core.data.check.report import fix_command
 from finetui_core.data.row_filter import row_filter
 from finetui_core.errors import InputError
 from finetui_core.filters import Predicate
@@ -220,8 +221,12 @@ class DataScreen(Screen[None]):
         if file is not self._file or not self.is_attached:
             return
         self._check = check
-        self.query_one("#findings", Table).show(finding_records(check.found))
-        self._rows.refresh()
+        findings = self.query_one("#findings", Table)
+        findings.show(finding_records(check.found))
+        if not self._finding and not findings.has_focus:
+            findings.cursor = 0  # the gravest, until one is chosen
+        if self._numbers_are_all():
+            self._show_rows()
         self._show_title()
         self._show_about()
         self._show_keys()
@@ -293,7 +298,7 @@ class DataScreen(Screen[None]):
         if row is not None and (one is None or (self._rows.has_focus and not self._finding)):
             about.show(about_row(self._file, int(row), self._check, *size))
         else:
-            about.show(about_finding(one, listed, self._file.rows.path.name, *size))
+            about.show(about_finding(one, listed, as_typed(self._file.rows.path), *size))
 
     def on_descendant_focus(self) -> None:
         self._show_about()
@@ -307,7 +312,7 @@ class DataScreen(Screen[None]):
             one = self._check.one(self.query_one("#findings", Table).chosen)
             if one is None:
                 reasons["data.fix"] = "no finding is chosen"
-            elif not RULES[one.rule].fix:
+            elif not fix_command(one.rule, self._file.source, ""):
                 reasons["data.fix"] = "it has no safe mend: a person must decide"
             if self._numbers_are_all():
                 reasons["data.everything"] = "all rows are shown"

@@ -5,6 +5,7 @@ from importlib import import_module
 
 ACTIONS = {
     "check": "say what is wrong with data sets, and what mends it",
+    "show": "show one row as it is trained on, token by token",
     "fix": "mend what is wrong with a data set, into a new file",
     "undo": "give back the file that a mended one was made from",
     "split": "divide a file into training and validation rows",

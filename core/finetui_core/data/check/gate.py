@@ -50,9 +50,10 @@ def error_problems(errors: Mapping[str, Sequence[str]], rows: int, files: Sequen
 
 def way_out(files: Sequence[str]) -> str:
     """How rows with errors are seen, mended, or trained on in spite of them."""
-    named = " ".join(map(str, files))
+    train, *val = map(str, files)
+    named = " --val ".join([train, *val])
     return (
-        f"See them with: ftui data check {named}; mend them with: ftui data fix {named}; "
+        f"See them with: ftui data check {named}; mend them with: ftui data fix {named} -o NEW; "
         f"or train on them all the same with: ftui train {ACCEPT}"
     )
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import msgspec
 
+from finetui_core.data.check.excerpts import excerpt
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.check.keys import UNREADABLE, prompt_key, row_key
 from finetui_core.data.check.rows import look, rejected_hits
@@ -141,7 +142,7 @@ def _add(part: Part, row: Row | None, hits: Iterable[Hit], at: int, size: int) -
         else:
             part.turns.append(min(len(row.messages), _MOST_TURNS))
             _count_system(part, row)
-    for rule, path, excerpt in hits:
+    for rule, path, words in hits:
         rows = part.found.get(rule)
         if rows is None:
             rows = part.found[rule] = array("I")
@@ -149,7 +150,7 @@ def _add(part: Part, row: Row | None, hits: Iterable[Hit], at: int, size: int) -
         if not rows or rows[-1] != number:
             rows.append(number)
             if len(part.examples[rule]) < EXAMPLES:
-                part.examples[rule].append((number, path, excerpt))
+                part.examples[rule].append((number, path, words))
 
 
 def _plain_chat(raw: bytes) -> Conversation | None:
@@ -206,7 +207,7 @@ def _repeated_keys(raw: bytes) -> list[Hit]:
         json.loads(raw, object_pairs_hook=note)
     except (ValueError, RecursionError):
         return []
-    return [Hit("duplicate_keys", "", f'"{repeated[0][:60]}" stands twice')] if repeated else []
+    return [Hit("duplicate_keys", "", f'"{excerpt(repeated[0], 0)[:60]}" stands twice')] if repeated else []
 
 
 def _count_system(part: Part, row: Conversation) -> None:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from finetui_core.data.check.excerpts import excerpt
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.check.languages import language_hits, scripts_of
 from finetui_core.data.check.plain import is_plain, plain_script
 from finetui_core.data.check.texts import answer_hits, text_hits
 from finetui_core.data.conversation import Conversation, Message, Row, TextDocument
 from finetui_core.data.formats import Rejected
-
-_EXCERPT = 80
 
 
 def row_hits(row: Row, *, secrets: bool = True) -> list[Hit]:
@@ -61,7 +60,7 @@ def _script(texts: Sequence[str]) -> str:
 
 def rejected_hits(value: dict[str, Any], rejected: Rejected) -> list[Hit]:
     """Why an object is no row, and what stands in its texts all the same."""
-    return [Hit(rejected.rule, rejected.path, rejected.what[:_EXCERPT]), *_loose_hits(value, "$", "text")]
+    return [Hit(rejected.rule, rejected.path, excerpt(rejected.what, 0)), *_loose_hits(value, "$", "text")]
 
 
 def structure_hits(row: Conversation) -> list[Hit]:
@@ -80,16 +79,16 @@ def structure_hits(row: Conversation) -> list[Hit]:
             hits.append(Hit("empty_turn", f"$.messages[{index}].content", role))
         if role == "system":
             if before is not None:
-                hits.append(Hit("misplaced_system", f"$.messages[{index}]", content[:_EXCERPT]))
+                hits.append(Hit("misplaced_system", f"$.messages[{index}]", excerpt(content, 0)))
         elif not spoken:
             spoken = True
             if role == "assistant":
-                hits.append(Hit("starts_with_answer", f"$.messages[{index}]", content[:_EXCERPT]))
+                hits.append(Hit("starts_with_answer", f"$.messages[{index}]", excerpt(content, 0)))
         if before is not None and before.role == role and (role == "user" or role == "assistant"):
-            hits.append(Hit("repeated_role", f"$.messages[{index}]", content[:_EXCERPT]))
+            hits.append(Hit("repeated_role", f"$.messages[{index}]", excerpt(content, 0)))
         if role == "tool":
             if open_calls is None or not _answers(message, open_calls):
-                hits.append(Hit("tool_mismatch", f"$.messages[{index}]", content[:_EXCERPT]))
+                hits.append(Hit("tool_mismatch", f"$.messages[{index}]", excerpt(content, 0)))
             answered = True
         else:
             if open_calls is not None and not answered:
@@ -98,7 +97,7 @@ def structure_hits(row: Conversation) -> list[Hit]:
             answered = False
         before = message
     if before is not None and before.role != "assistant":
-        hits.append(Hit("unanswered_end", f"$.messages[{len(messages) - 1}]", before.content[:_EXCERPT]))
+        hits.append(Hit("unanswered_end", f"$.messages[{len(messages) - 1}]", excerpt(before.content, 0)))
     return hits
 
 
@@ -112,7 +111,7 @@ def _answers(result: Message, calls: frozenset[str]) -> bool:
 
 def _called(message: Message) -> str:
     names = (str(call["function"]["name"]) for call in message.tool_calls or ())
-    return ", ".join(names)[:_EXCERPT]
+    return excerpt(", ".join(names), 0)
 
 
 def _loose_hits(value: Any, path: str, role: str) -> list[Hit]:

@@ -255,7 +255,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize(
     ("script", "said"),
     [
-        (TOKENS, ["4 tokens, 1 learned", "‹<|user|>›", "⟦", "▌", "cut here: data.max_length = 3", "✂ gone"]),
+        (TOKENS, ["4 tokens, 1 learned", "‹<|user|>›", "⟦", "▌", "beyond data.max_length = 3", "✂ gone"]),
         (
             'print(\'{"error": {"what": "torch is missing", "where": "", "hint": "Install it."}}\')',
             ["torch is missing"],

@@ -136,7 +136,7 @@ class Studio(App[None]):
         if station == "runs":
             self._leave_station()
         elif station == "data":
-            self._show_data()
+            self._show_data().open_last()
         elif station != "train":
             self._show_station(station)
         elif self._train is None:
@@ -147,11 +147,9 @@ class Studio(App[None]):
 
     def open_data(self, source: str, row: int = 0) -> None:
         """Show a data set at the station Data, from a row on."""
-        self._show_data()
-        if self._data is not None:
-            self._data.open(source, row)
+        self._show_data().open(source, row)
 
-    def _show_data(self) -> None:
+    def _show_data(self) -> "DataScreen":
         """The station stays as it is when it is left."""
         from finetui.screens.data import DataScreen
 
@@ -161,6 +159,7 @@ class Studio(App[None]):
         if self.screen is not self._data:
             self._leave_station()
             self.push_screen(self._data)
+        return self._data
 
     async def _open_live_run(self) -> None:
         from finetui_core.runs.live import LiveRuns

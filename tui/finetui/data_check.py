@@ -1,12 +1,14 @@
 """The check of a data set as the Data station follows it: lines of its child → what is known by now."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import msgspec
 
 from finetui import launching
+from finetui.data_child import follow
 from finetui_core.data.check.catalogue import RULES, SEVERITIES
 from finetui_core.data.check.findings import Example, Found
 
@@ -52,6 +54,12 @@ class Check:
         found = self.one(rule)
         return sorted({example.row for example in found.examples if example.file == 0}) if found else ()
 
+    def holds(self, rule: str, row: int) -> bool:
+        """Whether a row is among those of a finding."""
+        rows = self.rows_of(rule)
+        at = bisect_left(rows, row)
+        return at < len(rows) and rows[at] == row
+
     def examples_of(self, row: int) -> list[tuple[str, Example]]:
         """What was found of a row in the set: repeats, contradictions and the like."""
         return [
@@ -62,8 +70,18 @@ class Check:
         ]
 
 
-def command(source: str) -> list[str]:
-    return [*launching.PROGRAM, "data", "check", source, "--stream"]
+def follow_check(source: str, tell: Callable[[Check], object], cancelled: Callable[[], bool]) -> None:
+    """Check the file at `source` in a child, and tell what is known by now again and again, and at the end."""
+    check = Check(state="running")
+
+    def take(line: bytes) -> None:
+        nonlocal check
+        check = taken(check, line)
+        if not cancelled():
+            tell(check)
+
+    ended = follow([*launching.PROGRAM, "data", "check", source, "--stream"], take, cancelled)
+    tell(_ended(check, ended.code, ended.said))
 
 
 def taken(check: Check, line: bytes) -> Check:
@@ -115,7 +133,7 @@ def gravest_first(found: Sequence[Found]) -> tuple[Found, ...]:
     return tuple(sorted(known, key=lambda one: (SEVERITIES.index(one.severity), -one.count)))
 
 
-def ended(check: Check, code: int | None, said: str) -> Check:
+def _ended(check: Check, code: int | None, said: str) -> Check:
     """The check once its child has ended."""
     if code is None:
         return replace(check, state="cancelled")

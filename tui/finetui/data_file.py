@@ -1,8 +1,9 @@
 """The file that the Data station shows: its rows are opened, and looked at by the rules, when they are drawn."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from finetui_core.data.check.catalogue import RULES, SEVERITIES
 from finetui_core.data.check.findings import Hit
@@ -28,12 +29,13 @@ class DataFile:
             self.layout = layout_of(self.rows)
         except InputError as error:
             self.layout, self.fault = "", error.problems[0].what
-        self._opened: OrderedDict[int, OpenedRow | None] = OrderedDict()
-        self._hits: OrderedDict[int, Sequence[Hit]] = OrderedDict()
+        self._opened: _Kept[OpenedRow | None] = _Kept(self._open)
+        self._hits: _Kept[Sequence[Hit]] = _Kept(self._look)
 
     def open(self, number: int) -> OpenedRow | None:
         """A row; None where the file no longer has it."""
-        return _kept(self._opened, number, self._open)
+        is_last = number == self.rows.rows - 1  # whoever writes the file may not be done with it
+        return self._open(number) if is_last else self._opened.get(number)
 
     def _open(self, number: int) -> OpenedRow | None:
         try:
@@ -44,7 +46,8 @@ class DataFile:
 
     def hits(self, number: int) -> Sequence[Hit]:
         """What the rules of one row find in it, the gravest first."""
-        return _kept(self._hits, number, self._look)
+        is_last = number == self.rows.rows - 1
+        return self._look(number) if is_last else self._hits.get(number)
 
     def _look(self, number: int) -> Sequence[Hit]:
         opened = self.open(number)
@@ -57,11 +60,22 @@ def _grave(hit: Hit) -> int:
     return SEVERITIES.index(RULES[hit.rule].severity) if hit.rule in RULES else len(SEVERITIES)
 
 
-def _kept(kept: OrderedDict[int, Thing], number: int, make: Callable[[int], Thing]) -> Thing:
-    if number in kept:
-        kept.move_to_end(number)
-        return kept[number]
-    kept[number] = made = make(number)
-    if len(kept) > _KEPT:
-        kept.popitem(last=False)
-    return made
+class _Kept(Generic[Thing]):
+    """What was made of the last few rows; a screen and a search ask at the same time."""
+
+    def __init__(self, make: Callable[[int], Thing]) -> None:
+        self._make = make
+        self._things: OrderedDict[int, Thing] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, number: int) -> Thing:
+        with self._lock:
+            if number in self._things:
+                self._things.move_to_end(number)
+                return self._things[number]
+        made = self._make(number)
+        with self._lock:
+            self._things[number] = made
+            if len(self._things) > _KEPT:
+                self._things.popitem(last=False)
+        return made

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from finetui.widgets.table import Record
 from finetui_core import wording
 
-BAR_CELLS = 40
+BAR_CELLS = 26
 _SINGLE_TURNS = 12
 
 
@@ -23,6 +23,13 @@ def turn_bars(counts: Mapping[int, int]) -> Sequence[Record]:
         key = (turns, turns) if turns <= _SINGLE_TURNS else (max(low, _SINGLE_TURNS + 1), 2 * low - 1)
         ranges[key] = ranges.get(key, 0) + number
     return _bars(ranges, lambda first, last: f"{first}" if first == last else f"{first} to {last}")
+
+
+def range_filter(panel: str, key: str) -> str:
+    """The filter that shows the rows of a bar."""
+    unit = "bytes" if panel == "lengths" else "turns"
+    first, last = key.split()
+    return f"{unit}={first}" if first == last else f"{unit}>={first} {unit}<={last}"
 
 
 def _bars(ranges: Mapping[tuple[int, int], int], name: Callable[[int, int], str]) -> Sequence[Record]:

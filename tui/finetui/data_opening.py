@@ -41,14 +41,12 @@ def last_recipe() -> str:
     return next((path for path in (chosen, started) if path and Path(path).is_file()), "")
 
 
-def ask_for_file(studio: "Studio", then: Callable[[str], None], left: Callable[[], None]) -> None:
-    """Ask for a data set; `left` is called where none is named."""
+def ask_for_file(studio: "Studio", then: Callable[[str], None]) -> None:
+    """Ask for a data set."""
     from finetui.screens.ask import Ask
 
     def answered(text: str | None) -> None:
-        if text is None:
-            left()
-        else:
+        if text is not None:
             then(str(launching.typed_path(text)))
 
     studio.push_screen(Ask(FILE, _proposed(), _check_file, launching.complete_file), answered)

@@ -5,6 +5,8 @@ from typing import overload
 
 from finetui.data_check import Check
 from finetui.data_file import DataFile
+from finetui.data_view import DataView
+from finetui.launching import as_typed
 from finetui.text import wrapped
 from finetui.widgets.plot import Row, Span
 from finetui.widgets.table import Column, Record
@@ -16,7 +18,7 @@ from finetui_core.data.conversation import TextDocument
 from finetui_core.data.row_filter import OpenedRow, without_secrets
 
 ROW_COLUMNS = (
-    Column("row", 7, right=True),
+    Column("row", 8, right=True),
     Column("turns", 5, right=True),
     Column("size", 6, right=True),
     Column("roles", 6, most=9),
@@ -84,14 +86,12 @@ class RowRecords(Sequence[Record]):
         opened = self._file.open(number)
         if opened is None:
             gone: Span = ("the file no longer has this row", "bad")
-            return Record(
-                str(number), ((f"{number:,}", "muted"), ("", ""), ("", ""), ("", ""), gone, ("", ""))
-            )
+            return Record(str(number), ((str(number), "muted"), ("", ""), ("", ""), ("", ""), gone, ("", "")))
         begins: Span = (opened.fault, "bad") if opened.row is None else (beginning(opened), "")
         return Record(
             str(number),
             (
-                (f"{number:,}", "muted"),
+                (str(number), "muted"),
                 (str(opened.turns or "–"), ""),
                 (wording.size(opened.text.size).replace(" ", ""), "muted"),
                 (roles(opened), "muted"),
@@ -148,10 +148,9 @@ def share(part: float) -> str:
     )
 
 
-def title_rows(
-    file: DataFile, check: Check, shown: int, filter: str, searching: str, change: str, width: int
-) -> Sequence[Row]:
+def title_rows(view: DataView, width: int) -> Sequence[Row]:
     """Which file it is, and how far the check and the search are."""
+    file, check, shown = view.file, view.check, len(view.numbers)
     rows = file.rows
     counted = (
         "" if rows.complete else f" so far ({wording.percent(rows.seen / rows.size if rows.size else 1)})"
@@ -162,26 +161,25 @@ def title_rows(
         (f"   {rows.limit}" if rows.limit else "", "warning"),
         (f"   {rows.path.parent}", "muted"),
     )
-    if change:
-        said, style = f"{change}: r reads it again", "warning"
-    elif filter or searching:
-        fit = f"{shown:,} {'row fits' if shown == 1 else 'rows fit'}: {filter}" if filter else ""
-        said, style = "   ".join(part for part in (fit, searching) if part), "accent"
+    if view.change:
+        said, style = f"{view.change}: r reads it again", "warning"
+    elif not view.is_whole:
+        fit = f"{shown:,} {'row fits' if shown == 1 else 'rows fit'}: {view.named}"
+        said, style = "   ".join(part for part in (fit, view.searching) if part), "accent"
     else:
         said, style = check.words(), "bad" if check.fault else "muted"
-    return first, *(((f" {line}", style),) for line in wrapped(said, max(8, width - 1)))
+    return first, *_wrapped(said, style, width)
 
 
-def about_row(file: DataFile, number: int, check: Check, width: int, height: int) -> list[Row]:
+def about_row(view: DataView, number: int, width: int, height: int) -> list[Row]:
     """What was found of the row under the cursor, or else what was found in the file."""
-    opened = file.open(number)
+    opened = view.file.open(number)
     if opened is None:
         return []
-    found = finding_rows(opened, file.hits(number), check)
+    found = finding_rows(opened, view.file.hits(number), view.check)
     if found:
         return [(*row, ("  ", ""), *excerpt) for row, excerpt in found][:height]
-    lines = wrapped(check.words(), max(8, width - 1))[:height]
-    return [_muted(line) for line in lines]
+    return _wrapped(view.check.words(), "muted", width)[:height]
 
 
 def finding_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check) -> list[tuple[Row, Row]]:
@@ -204,13 +202,13 @@ def _named(name: str) -> Row:
     return (" ", ""), SIGNS[rule.severity], (f"  {rule.title}", "strong")
 
 
-def about_finding(one: Found | None, listed: int, source: str, width: int, height: int) -> list[Row]:
+def about_finding(view: DataView, one: Found | None, width: int, height: int) -> list[Row]:
     """What the chosen finding is, what it costs, and what mends it."""
     if one is None:
         return []
-    rule = RULES[one.rule]
-    examples = "" if listed >= one.count else f" Enter shows the first {listed:,} of them."
-    command = fix_command(one.rule, source, "")
+    rule, listed = RULES[one.rule], len(view.check.rows_of(one.rule))
+    examples = "" if listed >= one.count or not listed else f" Enter shows the first {listed:,} of them."
+    command = fix_command(one.rule, as_typed(view.file.rows.path), "")
     mend = f"f mends it: {command}" if command else NO_MEND
     said: list[Span] = [
         (f"{rule.explains}{f' {one.note}' if one.note else ''}", ""),
@@ -220,11 +218,11 @@ def about_finding(one: Found | None, listed: int, source: str, width: int, heigh
     rows: list[Row] = [
         (SIGNS[one.severity], (f"   {rule.title}   ", "strong"), (f"rule:{rule.name}", "muted"))
     ]
-    lines = [[((f" {line}", style),) for line in wrapped(text, max(8, width - 1))] for text, style in said]
-    last = lines[-1][:1]
-    rows += [row for block in lines[:-1] for row in block][: max(0, height - 1 - len(last))]
-    return [((" ", ""), *rows[0]), *rows[1:], *last]
+    explained, costs, mends = (_wrapped(text, style, width) for text, style in said)
+    most = max(1, height - 1)
+    lines = [*[*explained, *costs][: most - 1], *mends]
+    return [((" ", ""), *rows[0]), *lines[:most]]
 
 
-def _muted(line: str) -> Row:
-    return ((f" {line}", "muted"),)
+def _wrapped(text: str, style: str, width: int) -> list[Row]:
+    return [((f" {line}", style),) for line in wrapped(text, max(8, width - 1))]

@@ -12,7 +12,7 @@ from finetui_core.filters import Predicate
 _TELL_EVERY = 0.15
 _WAITING = 0.03
 
-Told = Callable[[list[int], float], None]
+Told = Callable[[list[int], float], object]
 """Rows found since the last call, and the share of the rows that were looked at."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+import msgspec
 from rich.cells import cell_len
 
 from finetui.data_check import Check
@@ -47,7 +48,8 @@ def turn_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check, width: int) 
                 (f"▶ {names}" if names else "", "warning"),
             )
         ]
-        rows += _text_rows(without_secrets(message.content), of_turn, width)
+        if message.content:
+            rows += _text_rows(without_secrets(message.content), of_turn, width)
         rows += _call_rows(message, width)
         rows.append(())
     if opened.row.tools:
@@ -63,11 +65,12 @@ def _text_rows(text: str, hits: Sequence[Hit], width: int) -> list[Row]:
     start = 0
     room = max(8, width - len(_GUTTER) - 1)
     for line in text.split("\n"):
+        indent = min(len(line) - len(line.lstrip(" ")), room // 2)
         inside = [place - start for place in places if start <= place <= start + len(line)]
-        marked = {len(wrapped(line[:place], room)) - 1 for place in inside}
+        marked = {len(wrapped(line[indent:place], room - indent)) - 1 for place in inside}
         rows += [
-            ((_MARKED, "warning"), (part, "")) if number in marked else ((_GUTTER, ""), (part, ""))
-            for number, part in enumerate(wrapped(line, room))
+            ((_MARKED if number in marked else _GUTTER, "warning"), (" " * indent, ""), (part, ""))
+            for number, part in enumerate(wrapped(line[indent:], room - indent))
         ]
         start += len(line) + 1
     return rows
@@ -87,7 +90,8 @@ def _call_rows(message: Message, width: int) -> list[Row]:
     rows: list[Row] = []
     for call in message.tool_calls or ():
         function = call.get("function", {})
-        text = without_secrets(f"{function.get('name')}({function.get('arguments')})")
+        arguments = msgspec.json.encode(function.get("arguments"), enc_hook=str).decode()
+        text = without_secrets(f"{function.get('name')}({arguments})")
         rows += [
             ((_GUTTER, ""), ("calls " if not at else "      ", "muted"), (line, ""))
             for at, line in enumerate(wrapped(text, max(8, width - 9)))
@@ -120,7 +124,7 @@ def token_rows(view: Mapping[str, Any], ids: bool, width: int) -> list[Row]:
     cut = [pair for pair in whole if not pair[0].get("inside", True)]
     rows += _lines_of_tokens(inside, ids, width)
     if cut:
-        rows.append(((f" ✂── cut here: data.max_length = {most:,} ──", "warning"),))
+        rows.append(((f" ✂── beyond data.max_length = {most:,} ──", "warning"),))
         rows += _lines_of_tokens(cut, ids, width, "✂ ")
     return rows
 
@@ -139,13 +143,19 @@ def _lines_of_tokens(pairs: Sequence[tuple[Any, str]], ids: bool, width: int, gu
         spans += [(_LEARNED[1], style)] if learned else []
     rows: list[Row] = []
     is_learned = False
-    for row in wrap_spans(spans, width - 3):
+    for row in wrap_spans(_joined(spans), width - 3):
         text = "".join(part for part, _ in row)
         bar = is_learned or _LEARNED[0] in text
         if _LEARNED[0] in text or _LEARNED[1] in text:
             is_learned = text.rfind(_LEARNED[0]) > text.rfind(_LEARNED[1])
         rows.append(((gutter or ("▌ " if bar else "  "), "good" if bar and not gutter else "muted"), *row))
     return rows
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Neighbours of one style as one, so that words are not broken between tokens."""
+    runs = groupby(spans, lambda span: span[1])
+    return [("".join(text for text, _ in run), style) for style, run in runs]
 
 
 def _masked(texts: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ def read_text(path: Path) -> str:
         if path.stat().st_size > _LARGEST_FILE:
             raise _bad(path, "this file is too large for a recipe", "a recipe is a few kilobytes of TOML")
         with path.open("rb") as file:  # it may grow meanwhile
-            raw = file.read(_LARGEST_FILE + 1)
+            raw = file.read(_LARGEST_FILE)
     except OSError as fault:
         raise _bad(path, f"the file cannot be read: {fault.strerror}", "check its permissions") from fault
     try:

@@ -107,3 +107,8 @@ def suggest_choice(given: str, choices: tuple[str, ...]) -> str:
         return hint
     close = difflib.get_close_matches(given.lower(), choices, n=1)
     return f"did you mean {any_of((close[0],))}?" if close else ""
+
+
+def suggest_word(given: str, words: tuple[str, ...]) -> str:
+    """A hint that names the nearest of some words, or all of them."""
+    return suggest_choice(given, words) or f"there are {', '.join(words)}"

@@ -94,7 +94,9 @@ def recipes(draw: st.DrawFn) -> str:
     """A valid recipe: tables in any order and form, with remarks, blanks, tabs and either line end."""
     newline = draw(st.sampled_from(["\n", "\r\n"]))
     required = [option for option in option_table() if option.required]
-    others = draw(st.lists(st.sampled_from(option_table()), unique_by=lambda option: option.path, max_size=9))
+    lists = [option for option in option_table() if option.kind == "names"]
+    any_option = st.sampled_from(option_table()) | st.sampled_from(lists)
+    others = draw(st.lists(any_option, unique_by=lambda option: option.path, max_size=9))
     chosen = list({option.path: option for option in [*required, *others]}.values())
     tables = draw(st.permutations([name for name in table_names() if any(o.table == name for o in chosen)]))
     dotted, headed = [], []
@@ -143,7 +145,9 @@ def _comments(text: str) -> list[str]:
 def test_any_valid_recipe_changes_in_one_option_alone(data: st.DataObject) -> None:
     text = data.draw(recipes())
     Recipe.model_validate(_values(text))
-    option = data.draw(st.sampled_from(option_table()))
+    written = [option for option in option_table() if option.path in _options(text)]
+    lists = [option for option in written if option.kind == "names"] or written
+    option = data.draw(st.one_of(map(st.sampled_from, (option_table(), written, lists))))
     value = data.draw(_value_of(option))
     was_there = option.path in _options(text)
     edited = set_value(text, *option.path, value)

@@ -11,7 +11,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.names import odd_letter
 from finetui_core.recipe.wording import printable
 
-_LARGEST_FILE = 1_000_000  # bytes; a recipe has some thousand
+_LARGEST_FILE = 250_000  # bytes; a recipe has some thousand
 
 
 def read_text(path: Path) -> str:

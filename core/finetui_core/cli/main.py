@@ -24,6 +24,7 @@ COMMANDS = {
     "status": "say how a run is doing",
     "watch": "follow a run until it ends",
     "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
+    "recipe": "write, check, show, compare and edit recipes",
     "data": "check, mend, split, convert and edit data sets; what is written is always a new file",
     "settings": "show the settings, name their files, or check them",
     "doctor": "say what the terminal and the machine lack, and what mends it",

@@ -11,6 +11,7 @@ from finetui_core import __version__
 from finetui_core.cli.launching import discard, start
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.document import read_text
 from finetui_core.recipe.load import load_recipe, recipe_json
 from finetui_core.recipe.overrides import apply_overrides
 from finetui_core.runs.paths import RunPaths, create_run, runs_root
@@ -71,7 +72,7 @@ def make_run(
     Raises InputError for a bad recipe, or where none can be made."""
     recipe = load_recipe(recipe_file, overrides)
     _require_training_libraries()
-    text = apply_overrides(recipe_file.read_text(encoding="utf-8"), overrides)
+    text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
     identity = {
         "versions": _versions(),

@@ -8,9 +8,10 @@ from typing import Any
 import tomli
 
 from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.names import odd_letter
 from finetui_core.recipe.wording import printable
 
-_LARGEST_FILE = 1_000_000  # bytes; a recipe has some thousand
+_LARGEST_FILE = 250_000  # bytes; a recipe has some thousand
 
 
 def read_text(path: Path) -> str:
@@ -18,13 +19,16 @@ def read_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise _bad(path, "this is a folder, not a file", _recipes_in(path))
+        if path.is_symlink() and not path.exists():
+            raise _bad(path, "this link leads to no file", f"it points to {printable(path.readlink())}")
         if not path.exists():
             raise _bad(path, "there is no such file", nearest_file(path))
         if not path.is_file():
             raise _bad(path, "this is not a regular file", "give the path of a TOML file")
         if path.stat().st_size > _LARGEST_FILE:
             raise _bad(path, "this file is too large for a recipe", "a recipe is a few kilobytes of TOML")
-        raw = path.read_bytes()
+        with path.open("rb") as file:  # it may grow meanwhile
+            raw = file.read(_LARGEST_FILE)
     except OSError as fault:
         raise _bad(path, f"the file cannot be read: {fault.strerror}", "check its permissions") from fault
     try:
@@ -86,6 +90,8 @@ def _syntax_hint(line: str) -> str:
     """What to change in a line that is not TOML, for the slips that people make most."""
     shown = printable(line.strip())
     key, equals, value = (part.strip() for part in shown.partition("="))
+    if odd := odd_letter(key.split("#")[0]):
+        return f"a name without quotes has plain letters only: {odd}"
     if not equals and ":" in key:
         return f'TOML writes key = value, not "key: value": {shown[:80]}'
     if re.fullmatch(r"(True|False)\b.*", value):

@@ -14,6 +14,7 @@ from finetui_core.recipe.wording import quote, show
 
 OptionPath = tuple[str, str]
 
+_MOST_UNKNOWN = 100
 _OUT_OF_RANGE = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number"}
 
 
@@ -65,8 +66,14 @@ def _faults_of(values: Mapping[str, Any]) -> Iterable[Fault]:
         by_option: dict[tuple[str | int, ...], list[ErrorDetails]] = {}
         for detail in error.errors(include_url=False):
             by_option.setdefault(detail["loc"][:2], []).append(detail)
+        unknown = 0
         for path, details in by_option.items():
-            yield from _describe(path, details, values)
+            unknown += details[0]["type"] == "extra_forbidden"
+            if details[0]["type"] != "extra_forbidden" or unknown <= _MOST_UNKNOWN:
+                yield from _describe(path, details, values)
+        if unknown > _MOST_UNKNOWN:
+            what = f"{unknown:,} names are unknown; only {_MOST_UNKNOWN} of them are told here"
+            yield Fault((), what, "is this a recipe of ftui?")
 
 
 def _describe(

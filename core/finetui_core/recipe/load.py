@@ -29,6 +29,28 @@ def parse_recipe(text: str, name: str, folder: Path, overrides: Sequence[str] = 
 
     `name` stands for the file in messages; `folder` is where its relative paths start. Raises InputError.
     """
+    checked = check_recipe(text, name, folder, overrides)
+    if checked.problems:
+        raise InputError(checked.problems)
+    return checked.recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A recipe with what is wrong in it; a faulty option has its default in `recipe`.
+
+    `given` has the options that were written, with their place: "file:line:column" or "--set ...". Of the
+    `problems`, those in `absent` are only about files and folders that are not where the recipe says.
+    """
+
+    recipe: Recipe
+    given: Mapping[OptionPath, str]
+    problems: tuple[Problem, ...]
+    absent: frozenset[Problem]
+
+
+def check_recipe(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Checked:
+    """All that is known of a recipe's text, with its problems. Raises InputError where it is not TOML."""
     settings, bad_overrides = parse_overrides(overrides)
     try:
         values = parse_toml(text, name)
@@ -39,11 +61,10 @@ def parse_recipe(text: str, name: str, folder: Path, overrides: Sequence[str] = 
         raise InputError((Problem("a value is nested too deeply", name), *bad_overrides)) from error
     merge(values, settings)
     written = _Written(name, folder, positions, {override.option: override.where for override in settings})
-    recipe, faults = _check(values, written)
-    problems = [*(written.problem(fault) for fault in sorted(faults, key=written.order)), *bad_overrides]
-    if problems:
-        raise InputError(problems)
-    return recipe
+    recipe, faults, absent = _check(values, written)
+    given = {option: written.where(Fault(option, "", "")) for option in _given(values)}
+    problems = (*(written.problem(fault) for fault in sorted(faults, key=written.order)), *bad_overrides)
+    return Checked(recipe, given, problems, frozenset(written.problem(fault) for fault in absent))
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
@@ -70,23 +91,30 @@ class _Written:
             return values[fault.path]
         return keys.get(fault.path) or keys.get(fault.path[:1])
 
-    def problem(self, fault: Fault) -> Problem:
-        override = self.overridden.get(cast(OptionPath, fault.path[:2]))
+    def where(self, fault: Fault) -> str:
         place = self.place(fault)
-        where = override or (f"{self.file}:{place[0]}:{place[1]}" if place else self.file)
-        return Problem(fault.what, where, fault.hint)
+        override = self.overridden.get(cast(OptionPath, fault.path[:2]))
+        return override or (f"{self.file}:{place[0]}:{place[1]}" if place else self.file)
+
+    def problem(self, fault: Fault) -> Problem:
+        return Problem(fault.what, self.where(fault), fault.hint)
 
     def order(self, fault: Fault) -> tuple[bool, Place]:
         """Faults of the file come by place, then those of overrides."""
         return fault.path[:2] in self.overridden, self.place(fault) or (0, 0)
 
 
-def _check(values: Mapping[str, Any], written: _Written) -> tuple[Recipe, list[Fault]]:
-    validated = validate(values)
-    recipe, path_faults = resolve_paths(validated.recipe, written.folder_of, validated.doubtful)
-    given = {
+def _given(values: Mapping[str, Any]) -> set[OptionPath]:
+    return {
         (table, name) for table, options in values.items() if isinstance(options, dict) for name in options
     }
+
+
+def _check(values: Mapping[str, Any], written: _Written) -> tuple[Recipe, list[Fault], list[Fault]]:
+    """The recipe, all faults, and those of them that are about absent files."""
+    validated = validate(values)
+    recipe, path_faults = resolve_paths(validated.recipe, written.folder_of, validated.doubtful)
+    given = _given(values)
     clashes = [
         Fault(
             next((option for option in clash.options if option in given), clash.options[0]),
@@ -95,4 +123,4 @@ def _check(values: Mapping[str, Any], written: _Written) -> tuple[Recipe, list[F
         )
         for clash in contradictions(recipe, given, validated.doubtful)
     ]
-    return settle_quantize(recipe), [*validated.faults, *path_faults, *clashes]
+    return settle_quantize(recipe), [*validated.faults, *path_faults, *clashes], path_faults

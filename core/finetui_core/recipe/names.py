@@ -1,6 +1,8 @@
 """Finding the option that an unknown name was meant to be."""
 
 import difflib
+import unicodedata
+from collections.abc import Iterable
 
 from finetui_core.recipe.table import any_of, options_by_path, table_names
 
@@ -41,8 +43,40 @@ _NAMES_ELSEWHERE = {
 """Names of the same options in other tools, to the name here."""
 
 
+_LOOKS_LIKE = str.maketrans("аеорсухіјѕһԁԛԝкмтνοαρικυχτ", "aeopcyxijshdqwkmtvoapikuxt")
+"""Cyrillic and Greek letters, to the Latin ones that they look like."""
+
+
+def folded(name: str) -> str:
+    """The name in small Latin letters as it looks to a reader, with "_" between its words."""
+    plain = unicodedata.normalize("NFKC", name).casefold().translate(_LOOKS_LIKE)
+    return "".join("_" if one in "- " else one for one in plain if unicodedata.category(one) != "Cf")
+
+
+def odd_letter(text: str) -> str:
+    """The first character outside ASCII in words: `"е" is CYRILLIC SMALL LETTER IE (U+0435)`; "" for none."""
+    for one in text:
+        if not one.isascii():
+            shown = f'"{one}"' if one.isprintable() else "a character that is not seen"
+            return f"{shown} is {unicodedata.name(one, 'a character without a name')} (U+{ord(one):04X})"
+    return ""
+
+
+def suggest_spelling(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that differs from a known one by case, hyphens or look-alikes alone; "" for others."""
+    meant = next((one for one in known if folded(one) == folded(name)), None)
+    if meant is None:
+        return ""
+    if odd := odd_letter(name):
+        return f'write "{meant}" in plain letters: {odd}'
+    return f'did you mean "{meant}"? Case and hyphens count'
+
+
 def suggest_option(table: str, name: str) -> str:
     """A hint for a name that `table` ("" for none) does not have."""
+    own = [key for home, key in options_by_path() if home == table]
+    if name not in own and (hint := suggest_spelling(name, own)):
+        return hint
     tables_with_it = tuple(home for home, key in options_by_path() if key == name)
     if tables_with_it:
         homes = " or ".join(f"[{home}]" for home in tables_with_it)
@@ -50,7 +84,6 @@ def suggest_option(table: str, name: str) -> str:
     if name in _NAMES_ELSEWHERE:
         home, key = _NAMES_ELSEWHERE[name].split(".")
         return f'here it is called "{key}", in [{home}]'
-    own = [key for home, key in options_by_path() if home == table]
     if close := difflib.get_close_matches(name, own, n=1):
         return f'did you mean "{close[0]}"?'
     everywhere = {key: home for home, key in options_by_path()}
@@ -61,6 +94,8 @@ def suggest_option(table: str, name: str) -> str:
 
 def suggest_table(name: str) -> str:
     """A hint for a table that does not exist."""
+    if hint := suggest_spelling(name, table_names()):
+        return hint
     if close := difflib.get_close_matches(name, table_names(), n=1):
         return f"did you mean [{close[0]}]?"
     return f"the tables are {', '.join(f'[{table}]' for table in table_names())}"
@@ -68,5 +103,12 @@ def suggest_table(name: str) -> str:
 
 def suggest_choice(given: str, choices: tuple[str, ...]) -> str:
     """A hint for a word that is not among the choices, "" where none is near."""
+    if odd_letter(given) and (hint := suggest_spelling(given, choices)):
+        return hint
     close = difflib.get_close_matches(given.lower(), choices, n=1)
     return f"did you mean {any_of((close[0],))}?" if close else ""
+
+
+def suggest_word(given: str, words: tuple[str, ...]) -> str:
+    """A hint that names the nearest of some words, or all of them."""
+    return suggest_choice(given, words) or f"there are {', '.join(words)}"

@@ -24,15 +24,27 @@ _OTHER_SCALAR = re.compile(r"[^\n,\]}#]+")
 
 
 @dataclass(frozen=True, slots=True)
+class Pair:
+    """The offsets of one `key = value`: where the key starts, where the value starts, and where it ends."""
+
+    key: int
+    value: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Positions:
     """Places by path, such as ("train", "learning_rate"); a list's elements are numbered from 0.
 
     `keys` has the first place where a name is written, in a header or before "="; `values` the start of
     what follows "=", and of each list element. A table has no entry in `values` unless written inline.
+    `pairs` has the offsets of each `key = value`, `headers` the offset behind each `[table]`.
     """
 
     keys: dict[KeyPath, Place]
     values: dict[KeyPath, Place]
+    pairs: dict[KeyPath, Pair]
+    headers: dict[KeyPath, int]
 
 
 @dataclass(slots=True)
@@ -41,6 +53,8 @@ class _Found:
     line_starts: list[int]
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     values: dict[KeyPath, Place] = field(default_factory=dict)
+    pairs: dict[KeyPath, Pair] = field(default_factory=dict)
+    headers: dict[KeyPath, int] = field(default_factory=dict)
     list_lengths: dict[KeyPath, int] = field(default_factory=dict)
 
     def place(self, offset: int) -> Place:
@@ -62,7 +76,7 @@ def find_positions(text: str) -> Positions:
         else:
             offset = _scan_pair(found, offset, table)
         offset = _end(_FILLER, text, offset)
-    return Positions(found.keys, found.values)
+    return Positions(found.keys, found.values, found.pairs, found.headers)
 
 
 def _end(pattern: re.Pattern[str], text: str, offset: int) -> int:
@@ -81,7 +95,9 @@ def _scan_header(found: _Found, offset: int) -> tuple[KeyPath, int]:
             found.list_lengths[path] = found.list_lengths.get(path, 0) + 1
         if path in found.list_lengths:
             path = (*path, found.list_lengths[path] - 1)
-    return path, offset + (2 if is_list else 1)
+    end = offset + (2 if is_list else 1)
+    found.headers.setdefault(path, end)
+    return path, end
 
 
 def _scan_pair(found: _Found, offset: int, table: KeyPath) -> int:
@@ -91,7 +107,11 @@ def _scan_pair(found: _Found, offset: int, table: KeyPath) -> int:
     for name, start in parts:
         path = (*path, name)
         found.keys.setdefault(path, found.place(start))
-    return _scan_value(found, _end(_BLANK, found.text, offset + 1), path)
+    value = _end(_BLANK, found.text, offset + 1)
+    end = _scan_value(found, value, path)
+    written = len(found.text[value:end].rstrip(" \t\r"))
+    found.pairs.setdefault(path, Pair(parts[0][1], value, value + written))
+    return end
 
 
 def _scan_key(text: str, offset: int) -> tuple[list[tuple[str, int]], int]:

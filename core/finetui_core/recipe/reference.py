@@ -27,6 +27,11 @@ train = "chats.jsonl"
 - A relative path starts at the recipe's own folder; with `--set` it starts at the current folder.
 - `--set table.key=value` overrides an option for one run: `--set train.seed=7`.
 - Every fault of a recipe is reported at once, with line and column, and the run does not start.
+- `ftui recipe new` writes a commented one from a preset, `check` names faults and advice, `show` tells where each
+  value comes from, `diff` compares with another recipe, a preset or a run. `set recipe.toml lora.r=8` changes the
+  file and keeps every other byte; a path in its value starts at the recipe's folder, as all that is written there.
+- `ftui recipe schema > recipe.schema.json` serves editors that know TOML; the first line of a recipe then names
+  it: `#:schema recipe.schema.json`.
 - *by the run* as a default: chosen from the data and the model when the run starts, and shown.
 - Start with the *essential* options; *common* ones are worth knowing, the others are for special cases.
 """

@@ -17,3 +17,5 @@ TORCHTUNE = "torchtune speed table (2026-04): packing gave 3.4 times the tokens 
 TORCHTUNE_AND_AXOLOTL = "Axolotl (2026-07) for adapters, torchtune (2026-04) for full training"
 COMMON_FULL_RATE = "TRL, Axolotl, Unsloth and torchtune all use 2e-5 for full training, 2e-4 or 3e-4 for LoRA"
 OWN_PLANTED_RUNS = "own measurement, 36 small runs: best checkpoint 0.2 % off the optimum, last one 5.5 %"
+TUNING_GUIDES = "the range that tuning guides name; TRL, Axolotl, Unsloth and torchtune all take 2e-5"
+TINKER_SWEEP = "Tinker cookbook sweep of 10 models (2026-08): 72 of its 80 diverged runs were at 3e-3"

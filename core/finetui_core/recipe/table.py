@@ -1,5 +1,6 @@
 """The options as a flat table, read off the pydantic models: for forms, checks, help and the reference."""
 
+import json
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, cast
@@ -97,6 +98,21 @@ def table_names() -> tuple[str, ...]:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a recipe, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Recipe.model_json_schema()}
+
+
+def editor_schema() -> dict[str, Any]:
+    """The schema with all that an editor can show in the text beside a value: range, default and source."""
+    schema = json_schema()
+    for table, field in Recipe.model_fields.items():
+        properties = schema["$defs"][cast(type, field.annotation).__name__]["properties"]
+        for name, about in properties.items():
+            option = options_by_path()[table, name]
+            default = "decided by the run" if option.default is None else json.dumps(option.default)
+            parts = [option.help, f"Value: {option.type}."]
+            parts += [] if option.required else [f"Default: {default}."]
+            parts += [f"Source: {option.source}."] if option.source else []
+            about["description"] = " ".join(parts)
+    return {**schema, "title": "A recipe of ftui"}
 
 
 def any_of(words: tuple[str, ...]) -> str:

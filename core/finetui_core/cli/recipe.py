@@ -1,0 +1,25 @@
+"""`ftui recipe ACTION …`: write, check, show, compare and edit recipes."""
+
+import argparse
+from importlib import import_module
+
+ACTIONS = {
+    "new": "write a commented recipe from a preset",
+    "check": "name every fault of a recipe with its place, and what is advised",
+    "show": "show every option's value, and where it comes from",
+    "schema": "print the JSON schema of a recipe, for editors that know TOML",
+    "diff": "show the options that differ between recipes, presets and runs",
+    "set": "change options in a recipe file; all else in it keeps every byte",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, summary in ACTIONS.items():
+        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        import_module(f"finetui_core.cli.recipe_{name}").add_arguments(action)
+
+
+def run(options: argparse.Namespace) -> int:
+    code: int = import_module(f"finetui_core.cli.recipe_{options.action}").run(options)
+    return code

@@ -48,7 +48,7 @@ def measure(name: str, look: Callable[[str], object], texts: list[str], rounds: 
         best = min(best, time.process_time() - start)
     size = sum(len(text.encode()) for text in texts)
     print(
-        f"{name:45}{size / best / 1e6:8.0f} MB/s{best / len(texts) * 1e6:8.1f} µs a text of {size // len(texts)} bytes"
+        f"{name:45}{size / best / 1e6:8.0f} MB/s{best / len(texts) * 1e6:8.1f} µs each of {size // len(texts)} bytes"
     )
 
 

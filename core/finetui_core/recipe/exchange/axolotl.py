@@ -281,14 +281,12 @@ def _validation(c: Conversion) -> None:
         c.carry("val_set_size", "data.val_fraction", share)
     else:
         c.leave("val_set_size", "a number of rows; a recipe keeps a share of them: data.val_fraction")
-    strategy = common.word_of_strategy(c.get(c.first("eval_strategy", "evaluation_strategy")))
+    common.strategy(c, c.first("eval_strategy", "evaluation_strategy"))
     steps, often = c.number("eval_steps"), c.number("evals_per_epoch")
     if steps is not None:
         common.evaluations(c, "steps", steps)
     elif often in (0, 1):
         c.carry("evals_per_epoch", "eval.steps", 0, "0 is each epoch")
-    elif strategy == "epoch":
-        c.carry("eval_strategy", "eval.steps", 0, "0 is each epoch")
     if often is not None and (steps is not None or often > 1):
         c.leave(
             "evals_per_epoch",
@@ -335,7 +333,7 @@ def _loop(c: Conversion) -> None:
     common.checkpointing(c, False)
     common.whole(c, "seed", "train.seed", 42)
     often = c.number("saves_per_epoch")
-    strategy = common.word_of_strategy(c.get("save_strategy"))
+    strategy = common.strategy(c, "save_strategy")
     if often == 1 and not c.has("save_steps"):
         c.carry("saves_per_epoch", "save.steps", 0, "0 is each epoch")
     elif often is not None:

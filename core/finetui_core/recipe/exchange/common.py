@@ -2,9 +2,9 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 from finetui_core.recipe.exchange.conversion import Conversion
+from finetui_core.recipe.wording import show
 
 _ADAMW = {"adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw"}
 _SCHEDULES = {
@@ -268,11 +268,11 @@ def checkpointing(c: Conversion, default: bool) -> None:
         flag(c, "gradient_checkpointing", "train.gradient_checkpointing", default=default)
 
 
-def evaluations(c: Conversion, strategy: str, steps: float | None) -> bool:
+def evaluations(c: Conversion, when: str, steps: float | None) -> bool:
     """When evaluations happen; False where there are none."""
-    if strategy == "no":
+    if when == "no":
         return False
-    if strategy == "epoch":
+    if when == "epoch":
         if c.has("eval_steps"):
             c.leave("eval_steps", "eval_strategy is epoch, so that it has no effect")
         return True
@@ -290,15 +290,12 @@ def as_steps(value: float | None, default: int) -> float:
     return value if value is not None and value >= 1 else default
 
 
-def checkpoints(c: Conversion, strategy: str | None, default: int, limit: int | None) -> None:
+def checkpoints(c: Conversion, when: str | None, default: int, limit: int | None) -> None:
     """When checkpoints are written, and how many are kept."""
     steps = c.number("save_steps")
-    if strategy in ("no", "best"):
-        c.leave("save_strategy", "a run here always has checkpoints, so that it can be continued")
-    elif strategy == "epoch":
-        c.carry("save_strategy", "save.steps", 0, "0 is each epoch")
+    if when in ("no", "best", "epoch"):
         if steps is not None:
-            c.leave("save_steps", "save_strategy is epoch, so that it has no effect")
+            c.leave("save_steps", f"save_strategy is {when}, so that it has no effect")
     elif steps is None:
         c.assume("save.steps", default)
     elif steps < 1 or not steps.is_integer():
@@ -317,9 +314,24 @@ def checkpoints(c: Conversion, strategy: str | None, default: int, limit: int | 
     flag(c, "load_best_model_at_end", "save.keep_best", default=False)
 
 
-def word_of_strategy(value: Any) -> str | None:
-    """`no` is read as false by YAML 1.1."""
-    return "no" if value is False else value if isinstance(value, str) else None
+def strategy(c: Conversion, key: str) -> str | None:
+    """When something happens there, named in a list too; `no` is read as false by YAML 1.1."""
+    value = c.get(key)
+    word = "no" if value is False else value
+    if word is None:
+        return None
+    if word not in ("no", "steps", "epoch", "best"):
+        c.leave(key, f"must be no, steps or epoch, not {show(value)}", stops=True)
+        return None
+    if word == "epoch":
+        c.carry(key, "eval.steps" if key.startswith("eval") else "save.steps", 0, "0 is each epoch")
+    elif word == "steps":
+        c.leave(key, "a number of steps says so here")
+    elif key.startswith("eval"):
+        c.leave(key, "a run here evaluates where it has validation rows")
+    else:
+        c.leave(key, "a run here always has checkpoints, so that it can be continued")
+    return str(word)
 
 
 def settle(c: Conversion) -> None:

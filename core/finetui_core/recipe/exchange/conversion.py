@@ -178,8 +178,13 @@ class Conversion:
     ) -> None:
         """List every key that nothing has read: those that stop, those known, and the unknown ones."""
         known = {*self.used, *stops, *reasons}
+        named = [*(one.key for one in self.carried), *(one.key for one in self.left)]
+        listed = {key.partition(".")[0].partition("[")[0] for key in named}
         for key, value in self.config.values.items():
-            if key in self.used or value in (None, "", [], {}):
+            if value in (None, "", [], {}) or key in listed:
+                continue
+            if key in self.used:
+                self.leave(key, "it is so here too, or has no effect beside the other keys")
                 continue
             if key in stops:
                 if value is not False and value not in ("none", "null", 0):

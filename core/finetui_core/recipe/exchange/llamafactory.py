@@ -129,7 +129,7 @@ def _method(c: Conversion) -> None:
 
 
 def _rows(c: Conversion) -> None:
-    strategy = common.word_of_strategy(c.get(c.first("eval_strategy", "evaluation_strategy"))) or "no"
+    strategy = common.strategy(c, c.first("eval_strategy", "evaluation_strategy")) or "no"
     names, tests = c.names("dataset"), c.names("eval_dataset")
     folder = c.word("dataset_dir") or "data"
     if names is None and not c.config.values.get("train_dataset"):

@@ -144,7 +144,7 @@ def _adapters(c: Conversion, on: bool | None) -> None:
 
 
 def _rows(c: Conversion) -> None:
-    strategy = common.word_of_strategy(c.get(c.first("eval_strategy", "evaluation_strategy"))) or "no"
+    strategy = common.strategy(c, c.first("eval_strategy", "evaluation_strategy")) or "no"
     evaluates = common.evaluations(c, strategy, c.number("eval_steps") if strategy != "no" else None)
     if strategy == "no" and c.has("eval_steps"):
         c.leave("eval_steps", "eval_strategy is no, so that it has no effect")
@@ -270,5 +270,5 @@ def loop(c: Conversion, *, learning_rate: float, scheduler: str, checkpointing: 
     if checkpointing:
         common.checkpointing(c, True)
     common.whole(c, "seed", "train.seed", 42)
-    strategy = common.word_of_strategy(c.get("save_strategy"))
+    strategy = common.strategy(c, "save_strategy")
     common.checkpoints(c, strategy, 500, None)

@@ -10,6 +10,8 @@ ACTIONS = {
     "schema": "print the JSON schema of a recipe, for editors that know TOML",
     "diff": "show the options that differ between recipes, presets and runs",
     "set": "change options in a recipe file; all else in it keeps every byte",
+    "import": "make a recipe from a config of TRL, axolotl or LLaMA-Factory",
+    "export": "make a config of TRL or axolotl from a recipe",
 }
 
 

@@ -24,9 +24,8 @@ COMMANDS = {
     "status": "say how a run is doing",
     "watch": "follow a run until it ends",
     "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
-    "recipe": "write, check, show, compare and edit recipes",
+    "recipe": "write, check, show, compare and edit recipes; take them from other trainers, and give them to those",
     "data": "check, mend, split, convert and edit data sets; what is written is always a new file",
-    "recipe": "make recipes from configs of other trainers, and configs of theirs from recipes",
     "settings": "show the settings, name their files, or check them",
     "doctor": "say what the terminal and the machine lack, and what mends it",
 }

@@ -1,5 +1,6 @@
 """The scan of a file: every row counted and placed, however it is divided, and quick ways that change nothing."""
 
+import hashlib
 import io
 import json
 import os
@@ -57,6 +58,7 @@ def test_rows_lines_and_places_do_not_depend_on_the_parts(
 ) -> None:
     source = write(tmp_path_factory.mktemp("scan") / "a.jsonl", b"\n".join([GOOD, *lines]) + b"\n" * ends)
     whole = scan.scan(source)
+    assert whole.sha256 == hashlib.sha256(Path(source).read_bytes()).hexdigest()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan, "_PART_BYTES", size)
         assert known(scan.scan(source)) == known(whole)

@@ -3,12 +3,12 @@
 A file is looked at in parts, so that several processes can share it and progress can be shown.
 """
 
+import hashlib
 import json
 from array import array
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, cast
 
@@ -72,14 +72,21 @@ class _Chat(msgspec.Struct, gc=False):
 _CHAT = msgspec.json.Decoder(_Chat)
 
 
-def scan_range(path: Path, start: int, end: int, layout: str) -> Part:
-    """The part of a file of JSON lines whose rows begin at the bytes from `start` to before `end`."""
+def scan_range(path: Path, start: int, end: int, layout: str, digest: "hashlib._Hash | None" = None) -> Part:
+    """The part of a file of JSON lines whose rows begin at the bytes from `start` to before `end`.
+
+    Their bytes are added to `digest`, if there is one.
+    """
     part = Part()
     with path.open("rb", buffering=_BUFFER) as file:
         for at, line in lines_of(file, start, end):
             if line is None:
                 add_unreadable(part, TOO_LONG, at, 0)
+                if digest is not None:
+                    _digest_line(path, at, digest)
                 continue
+            if digest is not None:
+                digest.update(line)
             raw = (line.removeprefix(BYTE_ORDER_MARK) if at == 0 else line).strip()
             if raw:
                 add_json(part, raw, at, layout)
@@ -89,6 +96,16 @@ def scan_range(path: Path, start: int, end: int, layout: str) -> Part:
                 part.blank_rows.append(part.rows)
                 part.blank_counts.append(1)
     return part
+
+
+def _digest_line(path: Path, at: int, digest: "hashlib._Hash") -> None:
+    """Add a line to a digest that is too long to be held."""
+    with path.open("rb") as file:
+        file.seek(at)
+        while block := file.readline(_BUFFER):
+            digest.update(block)
+            if block.endswith(b"\n"):
+                return
 
 
 def add_json(part: Part, raw: bytes, at: int, layout: str) -> None:
@@ -219,7 +236,7 @@ def _count_system(part: Part, row: Conversation) -> None:
     first = row.messages[0]
     text = first.content if first.role == "system" else ""
     if len(text) > _SYSTEM_LENGTH:
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         text = f"{text[:_SYSTEM_LENGTH]}… {digest}"
     count_system(part, text, 1)
 

@@ -111,20 +111,26 @@ def scan(
     layout = _layout(source) if format == "auto" else format
     before = None if form == "hub" else Path(source).stat()
     whole = _Whole(file, before.st_size if before else 0)
-    stop = threading.Event()
-    digest = hashlib.sha256()
-    hashing = threading.Thread(target=_hash_file, args=(source, digest, stop), daemon=True)
-    if before:
+    processes = number_of_workers(workers, whole.size) if form == "lines" else 1
+    digest, is_over = hashlib.sha256(), threading.Event()
+    hashing = threading.Thread(target=_hash_file, args=(source, digest, is_over), daemon=True)
+    hashes_itself = form == "hub" or (form == "lines" and processes == 1)  # as the bytes pass anyway
+    if not hashes_itself:
         hashing.start()
-    complete = True
+    complete = False
     try:
-        for part, done in _parts(source, form, layout, whole.size, workers, digest):
+        if processes > 1:
+            parts = _shared_parts(Path(source), layout, whole.size, processes)
+        else:
+            parts = _parts(source, form, layout, whole.size, digest)
+        for part, done in parts:
             if part is not None:
                 whole.add(part, done)
             progress(whole.progress())
             if cancelled():
-                complete = False
                 break
+        else:
+            complete = True
     except OSError as error:
         raise InputError(Problem(f"the file cannot be read any more: {error}", source)) from error
     except BrokenProcessPool as error:
@@ -133,11 +139,16 @@ def scan(
         ) from error
     finally:
         if not complete:
-            stop.set()
-        if before:
+            is_over.set()
+        if not hashes_itself:
             hashing.join()
     changed = _changed(source, before) if before else ""
     return whole.scan(source, digest.hexdigest(), form, layout, changed, complete)
+
+
+def number_of_workers(asked: int | None, size: int) -> int:
+    """Processes that a file of JSON lines is worth."""
+    return 1 if size < _WORTH_WORKERS else asked or min(MOST_WORKERS, os.cpu_count() or 1)
 
 
 class _Whole:
@@ -244,10 +255,10 @@ def _changed(source: str, before: os.stat_result) -> str:
     return "the file was written to while it was read" if now.st_mtime_ns != before.st_mtime_ns else ""
 
 
-def _hash_file(source: str, digest: "hashlib._Hash", stop: threading.Event) -> None:
+def _hash_file(source: str, digest: "hashlib._Hash", is_over: threading.Event) -> None:
     try:
         with Path(source).open("rb", buffering=0) as file:
-            while (block := file.read(1 << 20)) and not stop.is_set():
+            while (block := file.read(1 << 20)) and not is_over.is_set():
                 digest.update(block)
     except OSError:  # the scan itself meets it, and says so
         return
@@ -257,18 +268,13 @@ Parts = Iterator[tuple[Part | None, int]]
 """Parts with the bytes of the file that are done; None as a sign of life while there is none."""
 
 
-def _parts(
-    source: str, form: Form, layout: str, size: int, workers: int | None, digest: "hashlib._Hash"
-) -> Parts:
+def _parts(source: str, form: Form, layout: str, size: int, digest: "hashlib._Hash") -> Parts:
+    """Parts that are looked at in this process."""
     if form == "array":
         return _array_parts(Path(source), layout)
-    if form != "lines":
-        return _other_parts(source, layout, size, digest if form == "hub" else None)
-    number = workers or min(MOST_WORKERS, os.cpu_count() or 1)
-    if number == 1 or size < _WORTH_WORKERS:
-        ranges = _ranges(size)
-        return ((scan_range(Path(source), start, end, layout), end) for start, end in ranges)
-    return _shared_parts(Path(source), layout, size, number)
+    if form == "lines":
+        return ((scan_range(Path(source), start, end, layout, digest), end) for start, end in _ranges(size))
+    return _other_parts(source, layout, size, digest if form == "hub" else None)
 
 
 def _ranges(size: int) -> Iterator[tuple[int, int]]:

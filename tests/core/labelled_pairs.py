@@ -149,7 +149,7 @@ VARIATIONS: list[tuple[str, str, str]] = [
         "TCP keeps order; UDP does not.",
         "UDP is faster, TCP is reliable.",
     ),
-    ("Wo leben Igel?", "In Gärten und Hecken.", "Unter Laub, nahe am Wald."),
+    ("Wo leben Igel?", "In Gärten und Hecken.", "Im Laub, nahe am Wald."),
     ("How do I open a file?", "with open(path) as f: ...", "Use pathlib: Path(path).read_text()"),
     ("What is 2 + 2?", "4", "2 + 2 = 4"),
     ("What is 2 + 2?", "The answer is 4.", "The answer is 4.0"),

@@ -299,6 +299,18 @@ def test_the_cache_is_bounded_and_may_be_unwritable(
     assert data_check(capsys, "rows.jsonl")[0] == 0
 
 
+def test_what_half_of_the_answers_do_is_called_their_style(capsys: pytest.CaptureFixture[str]) -> None:
+    refusal = "I'm sorry, but I can't help with that."
+    rows = [
+        chat(("user", f"q{n}"), ("assistant", refusal if n % 2 else f"The answer is {n}.")) for n in range(20)
+    ]
+    has(b"\n".join(rows))()
+    assert "rather than a fault of single rows" in data_check(capsys, "rows.jsonl")[1]
+    has(b"\n".join(rows[:1] + rows[::2]) + b"\n" + rows[1])()
+    out = data_check(capsys, "rows.jsonl")[1]
+    assert "refusals (refusal): 1 of 12 rows, 8 %" in out and "rather than a fault" not in out
+
+
 def test_a_clean_set_has_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     rows = Path(__file__).parents[2] / "sample_data" / "support_chat.jsonl"
     code, out, _ = data_check(capsys, str(rows), "--json")

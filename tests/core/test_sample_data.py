@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
-MAKERS = ("words", "grammar", "prose", "support", "documents")
+MAKERS = ("words", "grammar", "prose", "support", "messy", "documents")
 MODEL = SAMPLE / "tiny-llama"
 ROLES = {"system", "user", "assistant"}
 LABELS = {"billing", "delivery", "returns", "technical", "account", "stock"}
@@ -50,6 +50,13 @@ def test_chats_rebuild_byte_for_byte(makers: dict[str, ModuleType]) -> None:
     train, val = support.splits()
     assert support.as_jsonl(train).encode() == support.TRAIN.read_bytes()
     assert support.as_jsonl(val).encode() == support.VAL.read_bytes()
+
+
+def test_messy_chats_and_their_key_rebuild_byte_for_byte(makers: dict[str, ModuleType]) -> None:
+    messy = makers["messy"]
+    rows = messy.messy_rows()
+    assert messy.as_lines(rows).encode() == messy.MESSY.read_bytes()
+    assert messy.as_key(rows).encode() == messy.KEY.read_bytes()
 
 
 def test_documents_rebuild_byte_for_byte(makers: dict[str, ModuleType]) -> None:

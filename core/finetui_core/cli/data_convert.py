@@ -38,5 +38,5 @@ def run(options: argparse.Namespace) -> int:
         )
         talk(f"{loss.what}: {rows} (lines {', '.join(map(str, loss.lines))})")
     for fault in done.faults:
-        talk(f"OpenAI would refuse this file: {fault}")
+        talk(f"OpenAI may refuse this file: {fault}")
     return 0

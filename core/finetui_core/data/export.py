@@ -183,7 +183,7 @@ _EXPORTERS: dict[str, Callable[[Conversation, list[str]], dict[str, Any] | None]
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A limit of OpenAI's fine-tuning, where it is written, and when it was read there."""
+    """A limit of OpenAI's fine-tuning, the text that was read for it, and when: limits change, so look again."""
 
     says: str
     source: str
@@ -193,18 +193,25 @@ class Limit:
 OPENAI_MIN_ROWS = 10
 OPENAI_MAX_BYTES = 512 * 1000 * 1000
 OPENAI_ROWS_LIMIT = Limit(
-    f"at least {OPENAI_MIN_ROWS} rows", "platform.openai.com/docs/guides/supervised-fine-tuning", "2026-11"
+    f"at least {OPENAI_MIN_ROWS} rows",
+    "a stored copy of developers.openai.com/docs/guides/distillation",
+    "2026-11",
 )
 OPENAI_SIZE_LIMIT = Limit(
-    "a file holds at most 512 MB", "platform.openai.com/docs/api-reference/files/create", "2026-11"
+    "a file holds at most 512 MB",
+    "copies of the API reference of POST /files, at w3cschool.cn and in tryAGI/OpenAI",
+    "2026-11",
 )
 OPENAI_LAST_LIMIT = Limit(
-    "a row ends with an assistant turn", "platform.openai.com/docs/guides/supervised-fine-tuning", "2026-11"
+    "the last turn of a row is what is learned",
+    "OpenAI's cookbook as quoted in community.openai.com/t/358402; no text was found that says whether other rows "
+    "are refused",
+    "2026-11",
 )
 
 
 def openai_faults(rows: int, size: int, last_not_assistant: Sequence[int]) -> list[str]:
-    """What OpenAI would refuse, each with the limit and its source. `last_not_assistant` are line numbers."""
+    """What OpenAI may refuse, each with the limit and its source. `last_not_assistant` are line numbers."""
     faults: list[tuple[str, Limit]] = []
     if rows < OPENAI_MIN_ROWS:
         faults.append((f"there are {rows} rows", OPENAI_ROWS_LIMIT))
@@ -212,5 +219,6 @@ def openai_faults(rows: int, size: int, last_not_assistant: Sequence[int]) -> li
         faults.append((f"the file has {size / 1e6:,.0f} MB", OPENAI_SIZE_LIMIT))
     if last_not_assistant:
         first = ", ".join(str(line) for line in last_not_assistant[:5])
-        faults.append((f"{len(last_not_assistant):,} rows end otherwise (lines {first})", OPENAI_LAST_LIMIT))
-    return [f"{what}; OpenAI: {limit.says} ({limit.source}, read {limit.read})" for what, limit in faults]
+        what = f"{len(last_not_assistant):,} rows do not end with an assistant turn (lines {first})"
+        faults.append((what, OPENAI_LAST_LIMIT))
+    return [f"{what}; OpenAI: {limit.says} ({limit.source}; read {limit.read})" for what, limit in faults]

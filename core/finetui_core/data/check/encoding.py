@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-CLOSING = frozenset("\u00a0»›”’“‘…–—™®©°")
+CLOSING = frozenset("\u00a0»›”’“‘…–—™®©°¹²³†‡•")
 """What follows a capital in sound text too (`“IRMÔ`), so that such a pair alone is no sign of damage."""
 
 _OPENING = frozenset("\"'“„«‘‚‹([")
@@ -23,7 +23,7 @@ _TRAIL = "[" + re.escape("".join(char for char, code in _BYTES.items() if code <
 _RUN = re.compile(rf"(?:[\xc2-\xdf]{_TRAIL}|[\xe0-\xef]{_TRAIL}{{2}}|[\xf0-\xf4]{_TRAIL}{{3}})+")
 
 _WESTERN = re.compile(
-    "[\x80-\u017f\u0192\u0218-\u021b\u02c6-\u02dd\u2000-\u206f\u20a0-\u20bf\u2100-\u27bf\u2b00-\u2bff"
+    "[\x80-\u017f\u0192\u01a0\u01a1\u01af\u01b0\u01cd-\u01dc\u0218-\u021b\u02c6-\u02dd\u2000-\u206f\u20a0-\u20bf\u2100-\u27bf\u2b00-\u2bff"
     "\ufb01\ufb02\ufe0f\ufeff\ufffd\U0001f000-\U0001faff]+"
 )
 _OTHER_SCRIPT = re.compile(
@@ -36,7 +36,8 @@ _HIDDEN = re.compile(
 )
 _ASCII_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ESCAPE_SEQUENCE = re.compile(
-    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)"
+    "(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]"
+    "|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f\n]*(?:\x07|\x1b\\\\|\x9c)"
 )
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 _JOINING = re.compile("[\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u18af\ufb50-\ufdff\ufe70-\ufefc]")
@@ -49,7 +50,7 @@ _IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 # looked for ten times as fast as a class of characters.
 _DAMAGED_BYTES = re.compile(b"\xc3[\x82-\xb4][\xc2\xc5\xc6\xcb\xe2]")
 _HIDDEN_BYTES = tuple(
-    (pattern[:1], re.compile(pattern))
+    (pattern[0], re.compile(pattern))
     for pattern in (
         b"\xc2[\x80-\x9f\xad]",
         b"\xcd\x8f",
@@ -95,23 +96,30 @@ def repair_mojibake(text: str) -> str:
     return text
 
 
-def _damaged(text: str) -> Iterator[tuple[int, int, str]]:
+def _damaged(text: str) -> list[tuple[int, int, str]]:
+    """The damaged runs with what they were. A run that is no proof alone is taken for damage beside another that
+    begins with the same character."""
+    runs = []
+    leads = set()
     for run in _RUN.finditer(text):
         try:
             was = bytes(_BYTES[char] for char in run[0]).decode()
         except UnicodeDecodeError:  # not UTF-8: overlong, a surrogate, beyond U+10FFFF
             continue
-        if _is_better(text, run.start(), run.end(), was):
-            yield run.start(), run.end(), was
+        western = _WESTERN.fullmatch(was) is not None
+        if western or all(_WESTERN.match(char) or _OTHER_SCRIPT.match(char) for char in was):
+            sure = _is_proof(text, *run.span(), western)
+            runs.append((*run.span(), was, sure))
+            if sure:
+                leads.add(run[0][0])
+    return [(start, end, was) for start, end, was, sure in runs if sure or text[start] in leads]
 
 
-def _is_better(text: str, start: int, end: int, was: str) -> bool:
-    western = _WESTERN.fullmatch(was) is not None
-    if not western and not all(_WESTERN.match(char) or _OTHER_SCRIPT.match(char) for char in was):
-        return False
-    if any(char in _BYTES and _BYTES[char] < 0xC0 and char not in CLOSING for char in text[start:end]):
-        return western or len(was) > 1 or end - start == 2
-    return len(was) > 1 or (western and not _closes_a_word(text, start, end))
+def _is_proof(text: str, start: int, end: int, western: bool) -> bool:
+    if any(_BYTES[char] < 0xC0 and char not in CLOSING for char in text[start:end]):
+        return True
+    more = sum(_BYTES[char] >= 0xC0 for char in text[start:end]) > 1
+    return more or (western and not _closes_a_word(text, start, end))
 
 
 def _closes_a_word(text: str, start: int, end: int) -> bool:
@@ -159,17 +167,18 @@ def _is_control(char: str) -> bool:
 def _hidden_places(text: str) -> Iterator[int]:
     if _HIDDEN.search(text) is None:
         return
+    right_to_left = _RIGHT_TO_LEFT.search(text) is not None
     damaged = iter(mojibake_places(text))
     run = next(damaged, None)
     for found in _HIDDEN.finditer(text):
         place = found.start()
         while run and run[1] <= place:
             run = next(damaged, None)
-        if not (run and run[0] <= place) and not _does_work(text, place):
+        if not (run and run[0] <= place) and not _does_work(text, place, right_to_left):
             yield place
 
 
-def _does_work(text: str, place: int) -> bool:
+def _does_work(text: str, place: int, right_to_left: bool) -> bool:
     """Whether a hidden character is one that its script or the emoji around it needs."""
     char, before, after = text[place], text[place - 1 : place] if place else "", text[place + 1 : place + 2]
     match char:
@@ -191,7 +200,7 @@ def _does_work(text: str, place: int) -> bool:
             | "\u2068"
             | "\u2069"
         ):
-            return _RIGHT_TO_LEFT.search(text) is not None
+            return right_to_left
         case "\u1160":
             return "\u1100" <= before <= "\u115f"
     if "\u180b" <= char <= "\u180f":

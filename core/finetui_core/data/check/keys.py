@@ -16,23 +16,23 @@ _LOWER = bytes.maketrans(bytes(range(65, 91)), bytes(range(97, 123)))
 _DIGITS = b"0123456789"
 _QUOTES = b"'`\""  # dropped: "don't" and "dont" are one word
 _SPACED = (
-    b".,;:!?()[]{}_-"  # these part sentences; + * / = < > and the like are kept: they change what is asked
+    b".,;:!?()[]{}_-"  # these part sentences; + * / = < > and the like change what is asked, and are kept
 )
 _QUOTES_AND_STOPS = (
     _QUOTES + b".,;:!?"
-)  # a space follows these, but for numbers: then one less is to be collapsed
+)  # but for numbers a space follows these, and one less is to be collapsed
 _TO_SPACE = _SPACED + b"\t\n\v\f\r"
 _WORDS = _LOWER.translate(bytes.maketrans(_TO_SPACE, b" " * len(_TO_SPACE)))
 _NOT_LETTERS = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _MINUS, _MINUS_SIGN = re.compile(rb"-(?=[0-9])"), b"\x01"
 
-# Punctuation beyond ASCII, as UTF-8: a search for its first bytes is fast, and most texts have none of them.
-_QUOTES_BEYOND_ASCII = ((b"\xe2\x80", re.compile(rb"\xe2\x80[\x98-\x9f\xb2-\xb6]")),)
+# Punctuation beyond ASCII, as UTF-8: a search for its first byte is fast, and most texts have none of them.
+_QUOTES_BEYOND_ASCII = ((b"\xe2", re.compile(rb"\xe2\x80[\x98-\x9f\xb2-\xb6]")),)
 _MARKS_BEYOND_ASCII = (
-    (b"\xe2\x80", re.compile(rb"\xe2\x80[\x80-\xbf]")),  # dashes, ellipsis, spaces, zero-width characters
+    (b"\xe2", re.compile(rb"\xe2\x80[\x80-\xbf]")),  # dashes, ellipsis, spaces, zero-width characters
     (b"\xc2", re.compile(rb"\xc2[\xa0\xa1\xab\xb4\xb7\xbb\xbf]")),  # no-break space, ¡ « ´ · » ¿
-    (b"\xe3\x80", re.compile(rb"\xe3\x80[\x80-\x83\x88-\x91\x94-\x9f]")),  # 、 。 「 」 and the like
-    (b"\xef\xbc", re.compile(rb"\xef\xbc[\x81\x82\x88\x89\x8c\x8e\x9a\x9b\x9f]")),  # full-width ones
+    (b"\xe3", re.compile(rb"\xe3\x80[\x80-\x83\x88-\x91\x94-\x9f]")),  # 、 。 「 」 and the like
+    (b"\xef", re.compile(rb"\xef\xbc[\x81\x82\x88\x89\x8c\x8e\x9a\x9b\x9f]")),  # full-width ones
 )
 
 
@@ -40,7 +40,12 @@ def row_key(row: Row) -> int:
     """The key of everything in the row, letter by letter: roles, texts, calls and tools."""
     if isinstance(row, TextDocument):
         return _key(_encoded(row.text))
-    parts = [_turn(message) for message in row.messages]
+    parts = [
+        f"{message.role} {len(message.content)} 0\n{message.content}"
+        if not message.tool_calls
+        else _turn(message)
+        for message in row.messages
+    ]
     if row.tools:
         parts.append(json_text(row.tools))
     return _key(_encoded("".join(parts)))
@@ -115,7 +120,7 @@ def _replaced(raw: bytes, marks: Sequence[tuple[bytes, re.Pattern[bytes]]], by: 
 
 
 def _turn(message: Message) -> str:
-    calls = json_text(message.tool_calls) if message.tool_calls else ""
+    calls = json_text(message.tool_calls)
     return f"{message.role} {len(message.content)} {len(calls)}\n{message.content}{calls}"
 
 

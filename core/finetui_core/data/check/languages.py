@@ -3,16 +3,16 @@
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 
 from finetui_core.data.check.excerpts import excerpt
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.conversation import Conversation
 
-LETTERS_READ = 2000
-"""Characters of a text outside Latin-1 that are counted: the script of a text shows long before."""
+READ = 1000
+"""Characters of a text that are counted: its script shows long before."""
 
+_RARE = 20
 SURE_LETTERS = 80
 _FEWEST_LETTERS = 6
 _DIFFERENT = 0.8
@@ -43,12 +43,15 @@ _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`|https?://\S+", re.DOTALL)
 
 
 def scripts_of(text: str) -> Counter[str]:
-    """The letters of `text` by script. Han characters beside kana count as Japanese."""
-    latin = len(text.encode("latin-1", "ignore").translate(None, _NO_LETTERS))
+    """The letters by script among the first of `text`. Han characters beside kana count as Japanese; what is not
+    Latin is left out where it is as rare as the quotation marks of a Latin text."""
+    text = text[:READ]
+    western = text.encode("latin-1", "ignore")
+    latin = len(western.translate(None, _NO_LETTERS))
     counts = Counter({"Latin": latin} if latin else {})
-    if text.isascii():
+    if (len(text) - len(western)) * _RARE <= latin:
         return counts
-    for char, times in Counter("".join(_BEYOND.findall(text))[:LETTERS_READ]).items():
+    for char, times in Counter("".join(_BEYOND.findall(text))).items():
         if script := _script(char):
             counts[script] += times
     if "Japanese" in counts and counts["Japanese"] * 10 >= counts["Chinese"]:
@@ -67,19 +70,28 @@ def language_hits(row: Conversation) -> list[Hit]:
     if all(message.content.isascii() for message in row.messages):
         return []
     hits = []
-    question = ""
-    asked: list[str] = []
+    system = first = question = ""
     for index, message in enumerate(row.messages):
-        if message.role != "assistant":
-            asked.append(message.content)
-            question = message.content if message.role == "user" else question
-        elif _differ(question, message.content) and not _asks_for_it(asked):
-            hits.append(Hit("language_mismatch", f"$.messages[{index}].content", excerpt(message.content, 0)))
+        if message.role == "system":
+            system = message.content
+        elif message.role == "user":
+            question = message.content
+            first = first or question
+        elif message.role == "assistant" and _differ(question, message.content):
+            if any(_LANGUAGE_NAMED.search(text) for text in (system, first, question)):
+                continue
+            path = f"$.messages[{index}].content"
+            hits.append(Hit("language_mismatch", path, excerpt(message.content, 0)))
     return hits
 
 
+def _beyond_latin(text: str) -> bool:
+    """Whether a text has more characters outside Latin-1 than quotation marks and dashes explain."""
+    return not text.isascii() and (len(text) - len(text.encode("latin-1", "ignore"))) * _RARE > len(text)
+
+
 def _differ(question: str, answer: str) -> bool:
-    if question.isascii() and answer.isascii():
+    if not _beyond_latin(question) and not _beyond_latin(answer):
         return False
     asked, answered = scripts_of(_CODE.sub(" ", question)), scripts_of(_CODE.sub(" ", answer))
     letters = min(asked.total(), answered.total())
@@ -90,10 +102,6 @@ def _differ(question: str, answer: str) -> bool:
         return False
     clear = _DIFFERENT if letters >= SURE_LETTERS else (1 + _DIFFERENT) / 2
     return many >= clear * answered.total() and asked[was] >= clear * asked.total()
-
-
-def _asks_for_it(texts: Sequence[str]) -> bool:
-    return any(_LANGUAGE_NAMED.search(text) for text in texts)
 
 
 _LANGUAGE_NAMED = re.compile(

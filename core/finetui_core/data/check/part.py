@@ -141,6 +141,11 @@ def _add(part: Part, row: Row | None, hits: Iterable[Hit], at: int, size: int) -
         else:
             part.turns.append(min(len(row.messages), _MOST_TURNS))
             _count_system(part, row)
+    if hits:
+        _add_hits(part, number, hits)
+
+
+def _add_hits(part: Part, number: int, hits: Iterable[Hit]) -> None:
     for rule, path, excerpt in hits:
         rows = part.found.get(rule)
         if rows is None:

@@ -17,7 +17,7 @@ _AT = re.compile(
 _LOCAL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,63})\Z")
 _NO_DOMAIN = re.compile(
     r"(?:.*\.)?(?:example\.[a-z.]{2,6}|(?:your|my|our|the|some|any)?-?_?(?:domain|company|organi[sz]ation|site|website|business|school"
-    r"|university|server|host|provider|email|mail|store|shop|brand|test|xyz|abc|acme|fake|sample|dummy)"
+    r"|university|server|host|provider|email|store|shop|brand|test|xyz|abc|acme|fake|sample|dummy)"
     r"(?:-?(?:name|inc|corp))?\.[a-z.]{2,6}|.*\.(?:test|invalid|example|localhost|local|internal|png|jpe?g|gif"
     r"|svg|webp|service|target|timer|socket|py|js|ts))",
     re.IGNORECASE,

@@ -4,19 +4,10 @@ import re
 from collections.abc import Sequence
 
 from finetui_core.data.check.encoding import may_be_damaged, may_hide
-from finetui_core.data.check.secrets import may_hold_secret
+from finetui_core.data.check.secrets import holds_mark
+from finetui_core.data.check.traces import traces_of
 
-# One pass over a row: 0 for a control character, "0" for any digit, "@" for any sign that a rule begins with.
-_SIGNS = bytes(
-    0
-    if (code < 0x20 and code not in b"\t\n\r") or code == 0x7F
-    else 0x30
-    if code in b"0123456789"
-    else 0x40
-    if code in b"@<&"
-    else code
-    for code in range(256)
-)
+_SIGNS = ("@", "<", "&", "\0", "0000", "0.0")
 _LOST = "\ufffd".encode()
 _ESCAPES = re.compile(rb"\\[ubf]")
 # The first byte of a letter in UTF-8 says its script, for those that most data is written in. "?" where it does not.
@@ -47,14 +38,17 @@ _NEARLY_ALL = 0.9
 
 def is_plain(raw: bytes) -> bool:
     """Whether no text of a row can break a rule of `text_hits`; `raw` is its JSON. False says nothing."""
-    signs = raw.translate(_SIGNS)
-    if b"@" in signs or b"\0" in signs or (b"0" in signs and (b"0000" in signs or b"0.0" in signs)):
-        return False
+    traces = traces_of(raw)
+    for sign in _SIGNS:
+        if sign in traces:
+            return False
     if b"\\" in raw and _ESCAPES.search(raw):
         return False
-    if not raw.isascii() and (may_hide(raw) or may_be_damaged(raw) or _LOST in raw):
+    if not raw.isascii() and (
+        may_hide(raw) or (b"\xc3" in raw and may_be_damaged(raw)) or (b"\xef" in raw and _LOST in raw)
+    ):
         return False
-    return not may_hold_secret(raw)
+    return not holds_mark(traces)
 
 
 def plain_script(texts: Sequence[str]) -> str:

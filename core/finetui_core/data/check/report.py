@@ -22,8 +22,6 @@ _EXAMPLES = 50
 _NAMED = 3  # findings that the sentence names
 _STYLE = 0.3
 """From this share on, what answers look like is the style of the set and no exception in it."""
-CUT_OFF_MISTAKEN = 0.077
-"""Share of whole paragraphs of documents that the rule `cut_off` took for cut ones when it was measured."""
 
 
 class FileFacts(msgspec.Struct, frozen=True):
@@ -105,13 +103,9 @@ def _merged(same: Sequence[Found]) -> Found:
 
 
 def _meaning(rule: str, share: float) -> str:
-    """What the share of a finding says that is no fault by itself."""
-    if rule not in ("cut_off", "refusal", "html_leftovers"):
-        return ""
-    if share >= _STYLE:
+    """What the share of a finding says that is no fault by itself, but only where it stands out from its set."""
+    if rule in ("cut_off", "refusal", "html_leftovers") and share >= _STYLE:
         return "so many that it is the style of this set rather than a fault of single rows"
-    if rule == "cut_off" and share <= CUT_OFF_MISTAKEN:
-        return "no more than the rule mistakes of whole texts, 8 in 100; worth a look, not a count"
     return ""
 
 

@@ -31,19 +31,25 @@ def look(row: Row, raw: bytes | None = None, *, secrets: bool = True) -> tuple[l
         hits = text_hits(row.text, "$.text", "text", secrets=secrets)
         return hits, plain_script([row.text]) or _script([row.text])
     hits = structure_hits(row)
-    has_plain_texts = raw is not None and is_plain(raw)
-    for index, message in enumerate(row.messages):
-        content = message.content
-        if content and not has_plain_texts:
-            hits += text_hits(content, f"$.messages[{index}].content", message.role, secrets=secrets)
-        if content and message.role == "assistant":
-            hits += answer_hits(content, f"$.messages[{index}].content")
-        if message.tool_calls:
-            hits += _loose_hits(message.tool_calls, f"$.messages[{index}].tool_calls", "assistant")
-    if row.tools:
-        hits += _loose_hits(row.tools, "$.tools", "system")
+    if raw is not None and is_plain(raw):
+        for index, message in enumerate(row.messages):
+            if message.role == "assistant" and message.content:
+                hits += answer_hits(message.content, f"$.messages[{index}].content")
+        if raw.isascii():
+            return hits, "Latin"
+    else:
+        for index, message in enumerate(row.messages):
+            if message.content:
+                path = f"$.messages[{index}].content"
+                hits += text_hits(message.content, path, message.role, secrets=secrets)
+                if message.role == "assistant":
+                    hits += answer_hits(message.content, path)
+            if message.tool_calls:
+                hits += _loose_hits(message.tool_calls, f"$.messages[{index}].tool_calls", "assistant")
+        if row.tools:
+            hits += _loose_hits(row.tools, "$.tools", "system")
     spoken = [message.content for message in row.messages if message.role != "system"]
-    script = "Latin" if has_plain_texts and raw is not None and raw.isascii() else plain_script(spoken)
+    script = plain_script(spoken)
     if not script or (script != "Latin" and any("`" in text or "http" in text for text in spoken)):
         hits += language_hits(row)  # which leaves out code and addresses
     return hits, script or _script(spoken)

@@ -16,19 +16,10 @@ from finetui_core.data.check.encoding import (
 from finetui_core.data.check.excerpts import excerpt
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.check.personal import accounts_in, emails_in, ip_addresses_in
-from finetui_core.data.check.secrets import Place, clear_places, secrets_in
+from finetui_core.data.check.secrets import Place, begins_secret, clear_places, secrets_in
+from finetui_core.data.check.traces import digits_of, traces_of
 
 CODE = re.compile(r"(?:```|~~~).*?(?:```|~~~|\Z)|`[^`\n]+`", re.DOTALL)
-
-# A text as classes of bytes: 0 a control character, "0" any digit; one pass answers four questions.
-_CLASSES = bytes(
-    0
-    if (code < 0x20 and code not in b"\t\n\r") or code == 0x7F
-    else 0x30
-    if chr(code).isdigit() and code < 0x80
-    else code
-    for code in range(256)
-)
 
 
 def text_hits(text: str, path: str, role: str, *, secrets: bool = True) -> list[Hit]:
@@ -38,31 +29,34 @@ def text_hits(text: str, path: str, role: str, *, secrets: bool = True) -> list[
     `may_hold_secret` has ruled them out for the whole row.
     """
     hits: list[Hit] = []
-    classes = text.encode("utf-8", "surrogatepass").translate(_CLASSES)
-    hides = not text.isascii() and may_hide(classes)
-    if (hides or b"\0" in classes) and (place := control_place(text)) is not None:
+    utf8 = text.encode("utf-8", "surrogatepass")
+    traces = traces_of(utf8)
+    hides = len(utf8) > len(text) and may_hide(utf8)
+    if (hides or "\0" in traces) and (place := control_place(text)) is not None:
         hits.append(Hit("terminal_control", path, excerpt(text, place)))
     if hides and (place := invisible_place(text)) is not None:
         hits.append(Hit("invisible_characters", path, excerpt(text, place)))
-    if not text.isascii():
-        if may_be_damaged(classes) and (runs := mojibake_places(text)):
+    if len(utf8) > len(text):
+        if may_be_damaged(utf8) and (runs := mojibake_places(text)):
             hits.append(Hit("mojibake", path, excerpt(text, runs[0][0])))
         if "\ufffd" in text:
             hits.append(Hit("replacement_character", path, excerpt(text, text.index("\ufffd"))))
-    if ("<" in text or "&" in text) and (found := html_place(text)) is not None:
+    if ("<" in traces or "&" in traces) and (found := html_place(text)) is not None:
         hits.append(Hit("html_leftovers", path, excerpt(text, found)))
-    if secrets and (places := secrets_in(text)):
-        hits += _masked_hits("secret", text, path, places)
-    personal: list[Place] = []
-    if "@" in text:
-        personal += emails_in(text)
-    if b"0000" in classes:
-        personal += accounts_in(text)
-    if b"0.0" in classes:
-        personal += ip_addresses_in(text)
-    if personal:
-        hits += _masked_hits("personal_data", text, path, list(clear_places(personal)))
+    if secrets and begins_secret(traces, text):
+        hits += _masked_hits("secret", text, path, secrets_in(text))
+    if "@" in traces or "0000" in traces or "0.0" in traces:
+        hits += _masked_hits("personal_data", text, path, _personal_in(text, digits_of(utf8)))
     return hits
+
+
+def _personal_in(text: str, digits: str) -> list[Place]:
+    places = list(emails_in(text))
+    if "0000" in digits:
+        places += accounts_in(text)
+    if "0.0" in digits:
+        places += ip_addresses_in(text)
+    return list(clear_places(places))
 
 
 def _masked_hits(rule: str, text: str, path: str, places: list[Place]) -> list[Hit]:
@@ -86,7 +80,7 @@ _TAG = re.compile(
 )
 _MARKUP_MEANT = re.compile(
     r"<!DOCTYPE|<html\b|<\?xml|<svg\b|</?[a-z]+:[a-z]|\bxmlns\b|\b(?:x?html5?|xml|markup|css|jsx|svg|entit(?:y|ies)|tags?|elements?"
-    r"|escap\w+|href|javascript|react|angular|vue|jquery|web ?page|website|balise|etikett)\b",
+    r"|escap\w+|javascript|react|angular|vue|jquery|web ?page|website|balise|etikett)\b",
     re.IGNORECASE,
 )
 _TABLE_LINE = re.compile(r"^[ \t]*\|.*$", re.MULTILINE)
@@ -120,8 +114,18 @@ def answer_hits(text: str, path: str) -> list[Hit]:
 
 
 _REFUSES_WITHIN = 200
-_REFUSAL_SIGNS = ("not", "n't", "unable", "declin", "refuse", "nicht", "inappropriate", "unethical", "no puedo",
-                  "non posso", "ne peux", "ne suis", "ki-sprach", "langage")  # fmt: skip
+_REFUSAL_SIGNS = (
+    "not",
+    "n't",
+    "unable",
+    "decline",
+    "refuse",
+    "for me to",
+    "nicht",
+    "je ne",
+    "no puedo",
+    "non posso",
+)
 _OTHER_REFUSAL_SIGNS = ("не могу", "无法", "不能", "できません", "要望", "없습니다", "não posso", "langage")
 """Each phrase holds one of the first; one that is not all ASCII one of the second."""
 
@@ -167,9 +171,16 @@ def _refusal_in(head: str, signs: tuple[str, ...], plain: bool) -> int | None:
         if start in head:
             for phrase in phrases:
                 place = head.find(phrase)
-                if place >= 0 and (not head[:place].strip() or _LEADS_ON.search(head, 0, place)):
+                if place >= 0 and _begins_a_sentence(head, place):
                     return place
     return None
+
+
+def _begins_a_sentence(text: str, place: int) -> bool:
+    """Whether a sentence of the writer begins at a place: not one that somebody in quotation marks says."""
+    if text.count('"', 0, place) % 2 or text.count("“", 0, place) > text.count("”", 0, place):
+        return False
+    return not text[:place].strip() or _LEADS_ON.search(text, 0, place) is not None
 
 
 _SENTENCE_ENDS = ".!?…。！？．؟।॥։"
@@ -188,6 +199,7 @@ _FAREWELL = re.compile(
     r"|saludos|abraços|уважением",
     re.IGNORECASE,
 )
+_SAID_BY = re.compile(r"[\"'”’»][ ]*[-–—~][ ]*\w[\w. ]{1,40}\Z")
 _SENTENCE_END = re.compile(rf"[{_SENTENCE_ENDS}][\"'”’»)*_]{{0,3}}(?=\s)")
 _EMOTICON = re.compile(r"[:;=][-^']?[(\[{]")
 _SHORT = 40
@@ -230,7 +242,7 @@ def _breaks_off(text: str) -> bool:
         return False
     if _open_brackets(_EMOTICON.sub("", CODE.sub("", line))) > 0:
         return True
-    if text[-1].isdigit() or _FAREWELL.search(line):
+    if text[-1].isdigit() or _FAREWELL.search(line) or _SAID_BY.search(line):
         return False
     lines = [line.rstrip() for line in lines if line.strip()]
     plain = sum(line[-1].isalpha() or line[-1] == "," for line in lines)
@@ -245,6 +257,7 @@ def _breaks_off(text: str) -> bool:
 _LOOP_LENGTH = 120
 _LONG = 1000
 _PROBE = 14
+_READ = 20_000
 _NGRAMS = (1, 2, 3, 4, 6, 8, 12, 16)
 _TOP_SHARE = 0.4
 _RATIO = 0.3
@@ -259,15 +272,21 @@ def repetition_place(text: str) -> int | None:
     length = len(text)
     if length < _LOOP_LENGTH:
         return None
-    if text.count(text[length // 2 : length // 2 + _PROBE]) >= 3:
-        return _loop_place(text)
-    if length > _LONG and text.count(text[-_PROBE - 2 : -2]) >= 3:
-        return _loop_place(text)
+    middle = length // 2
+    if text.find(text[middle : middle + _PROBE], middle + _PROBE) > 0:
+        return _loop_place(text, max(0, middle - _READ))
+    if length > _LONG and text.find(text[-_PROBE:], length - _LONG, length - _PROBE) > 0:
+        return _loop_place(text, max(0, length - 2 * _READ))
     return None
 
 
-def _loop_place(text: str) -> int | None:
-    text = _BLOCK.sub("\n", text)
+def _loop_place(text: str, start: int) -> int | None:
+    """Where the first word of the loop stands; `2 * _READ` characters from `start` are judged."""
+    word = _looped_word(_BLOCK.sub("\n", text[start : start + 2 * _READ]))
+    return None if word is None else max(0, text.find(word, start))
+
+
+def _looped_word(text: str) -> str | None:
     raw = text.encode("utf-8", "surrogatepass")
     if len(text) < _LOOP_LENGTH or len(zlib.compress(raw, 6)) > _RATIO * len(raw):
         return None
@@ -280,5 +299,5 @@ def _loop_place(text: str) -> int | None:
             return None
         gram, times = grams.most_common(1)[0]
         if times >= 4 and times * (sum(map(len, gram)) + size) >= _TOP_SHARE * len(text):
-            return max(0, text.find(gram[0]))
+            return gram[0]
     return None

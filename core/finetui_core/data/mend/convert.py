@@ -35,7 +35,7 @@ class Loss:
 
 @dataclass(slots=True)
 class Converted:
-    """What became of a file. `faults` are what the provider would refuse."""
+    """What became of a file. `faults` are what the provider may refuse."""
 
     layout: str
     rows: int = 0
@@ -90,8 +90,8 @@ def _rows(source: str, layout: str, json_lines: bool) -> Iterator[tuple[SourceRo
         row = item.problem if item.value is None else CONVERTERS[layout](item.value, item.place(source))
         if row is None or isinstance(row, Problem):
             hint = f"Mend the file first: ftui data fix {source} -o mended.jsonl"
-            what = row.what if row else "the row cannot be read"
-            raise InputError(Problem(what, item.place(source), hint))
+            fault = row or Problem("the row cannot be read", item.place(source))
+            raise InputError(Problem(fault.what, fault.where, hint))
         yield item, row
 
 

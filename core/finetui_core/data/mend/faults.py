@@ -6,25 +6,25 @@ from typing import Any
 from finetui_core.data.check.encoding import repair_mojibake, strip_hidden
 from finetui_core.data.check.findings import Hit
 from finetui_core.data.check.personal import personal_in
-from finetui_core.data.check.rows import rejected_hits, row_hits
+from finetui_core.data.check.rows import look, rejected_hits
 from finetui_core.data.check.secrets import Place, clear_places, secrets_in
 from finetui_core.data.conversation import Row
 from finetui_core.data.formats import Rejected, convert
 
 
 def faults_of(
-    value: dict[str, Any] | None, layout: str, source: str, *, secrets: bool = True
+    value: dict[str, Any] | None, layout: str, source: str, raw: bytes | None = None
 ) -> tuple[Row | None, list[Hit]]:
     """The row, None where it cannot be trained on, and all that is wrong with it by itself.
 
-    `secrets` is False where `may_hold_secret` has ruled them out.
+    `raw` is the JSON that `value` was read from, where it is at hand: it rules out most faults at once.
     """
     if value is None:
         return None, [Hit("unreadable_row")]
     row = convert(layout, value, source)
     if isinstance(row, Rejected):
         return None, rejected_hits(value, row)
-    return row, row_hits(row, secrets=secrets)
+    return row, look(row, raw)[0]
 
 
 def without_secrets(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from finetui_core import __version__
+from finetui_core.data import check
 from finetui_core.data.mend.new_files import PRIVATE, mode_of, new_files
 from finetui_core.data.mend.patch import PatchWriter, patched
 from finetui_core.errors import InputError, Problem
@@ -19,7 +20,10 @@ SCHEMA = 1
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The manifest without its list of changes. `result` and `undo` are names in the manifest's own folder."""
+    """The manifest without its list of changes. `result` and `undo` are names in the manifest's own folder.
+
+    `rules` is a digest of the code that checks: two manifests with the same one were made by the same rules.
+    """
 
     schema: int
     source: str
@@ -30,6 +34,7 @@ class Head(msgspec.Struct, frozen=True):
     undo: str
     undo_bytes: int
     ftui: str
+    rules: str
     options: dict[str, Any]
     rows_before: int
     rows_after: int
@@ -150,12 +155,21 @@ def _head(writer: Recorder, source: Path, result: Path, options: dict[str, Any],
         undo=undo_path(result).name,
         undo_bytes=undo_bytes,
         ftui=__version__,
+        rules=_rules(),
         options=options,
         rows_before=writer.rows_before,
         rows_after=writer.rows_before - writer.dropped,
         dropped=writer.dropped,
         changed=writer.changed,
     )
+
+
+def _rules() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(check.__path__[0]).iterdir()):
+        if path.suffix in (".py", ".txt"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def read_head(manifest: Path) -> Head:

@@ -9,7 +9,6 @@ from pathlib import Path
 from finetui_core.data.check.groups import repeated
 from finetui_core.data.check.keys import UNREADABLE, prompt_key, row_key
 from finetui_core.data.check.near import near_text
-from finetui_core.data.check.secrets import may_hold_secret
 from finetui_core.data.conversation import Row, TextDocument
 from finetui_core.data.mend import repeats
 from finetui_core.data.mend.choice import Choice
@@ -93,8 +92,7 @@ def plan(source: str, choice: Choice) -> Plan:
     for item in source_rows(source, json_lines=json_lines):
         if item.row < 0:
             continue
-        secrets = not item.raw or may_hold_secret(item.raw)
-        mended = mend_row(item.value, layout, item.place(source), choice, secrets=secrets)
+        mended = mend_row(item.value, layout, item.place(source), choice, item.raw or None)
         if mended.row is not None and prompt_key(mended.row) in barred:
             mended = Mended(None, None, (*mended.done, "leakage"), (), mended.hits)
         if item.value is None and not mended.done and not json_lines:

@@ -28,16 +28,16 @@ class Mended:
 
 
 def mend_row(
-    value: dict[str, Any] | None, layout: str, source: str, choice: Choice, *, secrets: bool = True
+    value: dict[str, Any] | None, layout: str, source: str, choice: Choice, raw: bytes | None = None
 ) -> Mended:
     """Mend what `choice` names in one row, until nothing of it is left or nothing changes.
 
-    `secrets` is False where `may_hold_secret` has ruled them out.
+    `raw` is the JSON that `value` was read from, where it is at hand: it makes looking faster.
     """
     done: dict[str, None] = {}
     first: list[Hit] | None = None
     for _ in range(_ROUNDS):
-        row, hits = faults.faults_of(value, layout, source, secrets=secrets or bool(done))
+        row, hits = faults.faults_of(value, layout, source, None if done else raw)
         first = hits if first is None else first
         found = dict.fromkeys(hit.rule for hit in hits if hit.rule in choice.mends)
         dropped = next((rule for rule in found if choice.mends[rule] == "drop"), "")

@@ -173,7 +173,8 @@ def run_on_terminal(
     with tempfile.TemporaryDirectory() as home:
         # The environment is given whole: a library may have put LINES and COLUMNS into that of this process.
         given = {key: value for key, value in os.environ.items() if key != "NO_COLOR"}
-        given |= {"TERM": "xterm-256color", "COLORTERM": "", "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home}
+        given |= {"TERM": "xterm-256color", "COLORTERM": ""}
+        given |= dict.fromkeys(("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"), home)
         pid, descriptor = pty.fork()
         if pid == 0:
             try:

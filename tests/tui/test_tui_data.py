@@ -284,6 +284,17 @@ async def test_a_row_as_the_model_reads_it(
         assert ("·8 " in seen) == (script is TOKENS)
 
 
+async def test_a_recipe_that_is_chosen_checks_the_rows_anew(tmp_path: Path, fake: Fake) -> None:
+    report = {"type": "report", "found": [found("overlength", [0], 4)]}
+    fake(f"say({report!r} if '--recipe' in sys.argv else {{'type': 'report', 'found': []}})")
+    (tmp_path / "my.toml").write_text("")
+    async with opened(tmp_path, ROWS) as pilot:
+        assert "data.max_length" not in screen_text(pilot.app)
+        await press(pilot, "R", "ctrl+u", *str(tmp_path / "my.toml"))
+        seen = await press(pilot, "enter")
+        assert "rows longer than data.max_length" in seen
+
+
 async def test_without_a_recipe_the_token_view_says_what_is_missing(
     tmp_path: Path, checked: Callable[..., None]
 ) -> None:

@@ -70,8 +70,12 @@ class Check:
         ]
 
 
-def follow_check(source: str, tell: Callable[[Check], object], cancelled: Callable[[], bool]) -> None:
-    """Check the file at `source` in a child, and tell what is known by now again and again, and at the end."""
+def follow_check(
+    source: str, recipe: str, tell: Callable[[Check], object], cancelled: Callable[[], bool]
+) -> None:
+    """Check the file at `source` in a child, under a recipe where one is given, and tell what is known by now
+    again and again, and at the end."""
+    arguments = ["data", "check", source, "--stream", *(["--recipe", recipe] if recipe else [])]
     check = Check(state="running")
 
     def take(line: bytes) -> None:
@@ -80,7 +84,7 @@ def follow_check(source: str, tell: Callable[[Check], object], cancelled: Callab
         if not cancelled():
             tell(check)
 
-    ended = follow([*launching.PROGRAM, "data", "check", source, "--stream"], take, cancelled)
+    ended = follow([*launching.PROGRAM, *arguments], take, cancelled)
     tell(_ended(check, ended.code, ended.said))
 
 

@@ -13,8 +13,8 @@ from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.data.check.catalogue import RULES
 from finetui_core.data.check.findings import Found, Hit
-from finetui_core.data.check.report import fix_command
 from finetui_core.data.conversation import TextDocument
+from finetui_core.data.mend.choice import fix_command
 from finetui_core.data.row_filter import OpenedRow, without_secrets
 
 ROW_COLUMNS = (

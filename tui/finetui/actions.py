@@ -149,7 +149,7 @@ ACTIONS = (
         "data.recipe",
         ("R",),
         "recipe",
-        "Choose a recipe: check the rows under it, and show them as its model's tokens.",
+        "Choose a recipe to check the rows under, and to show their tokens by.",
     ),
     Action("data.again", ("r",), "again", "Read the file again and check it again."),
     Action("data.cancel", ("x",), "end", "End the search or the check that is under way."),

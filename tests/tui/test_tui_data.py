@@ -241,6 +241,21 @@ async def test_two_rows_are_shown_beside_each_other(tmp_path: Path, checked: Cal
         assert "no other row is known" in seen
 
 
+async def test_a_leaked_row_is_shown_beside_that_of_the_validation_file(tmp_path: Path, fake: Fake) -> None:
+    val = write(tmp_path / "val.jsonl", [ask("x"), ask("Where is the museum?", "In Oslo.")])
+    leak = found("leakage", [1], 2, other=3, other_file=0)
+    leak["examples"][0]["file"] = 1
+    files = [{"path": "rows.jsonl"}, {"path": str(val)}]
+    fake(f"say({{'type': 'report', 'found': [{leak!r}], 'files': {files!r}}})")
+    async with opened(tmp_path, [*ROWS[:3], ask("Where is the museum?", "In Rome.")]) as pilot:
+        seen = await press(pilot, "tab", "enter", "enter")
+        assert "row 3 " in seen
+        assert "row 1 of val.jsonl: d shows both" in seen
+        seen = await press(pilot, "d")
+        assert "[- Rome-]" in seen
+        assert "[+ Oslo+]" in seen
+
+
 TOKENS = """
 import json, sys
 print(json.dumps({"ready": 4}), flush=True)
@@ -282,6 +297,17 @@ async def test_a_row_as_the_model_reads_it(
         assert "QPZT2WM" not in seen.replace("\n", "")
         seen = await press(pilot, "i")
         assert ("·8 " in seen) == (script is TOKENS)
+
+
+async def test_a_recipe_that_is_chosen_checks_the_rows_anew(tmp_path: Path, fake: Fake) -> None:
+    report = {"type": "report", "found": [found("overlength", [0], 4)]}
+    fake(f"say({report!r} if '--recipe' in sys.argv else {{'type': 'report', 'found': []}})")
+    (tmp_path / "my.toml").write_text("")
+    async with opened(tmp_path, ROWS) as pilot:
+        assert "data.max_length" not in screen_text(pilot.app)
+        await press(pilot, "R", "ctrl+u", *str(tmp_path / "my.toml"))
+        seen = await press(pilot, "enter")
+        assert "rows longer than data.max_length" in seen
 
 
 async def test_without_a_recipe_the_token_view_says_what_is_missing(

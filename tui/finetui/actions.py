@@ -145,7 +145,12 @@ ACTIONS = (
         "data.fix_all", ("F",), "fix all", "Show what mending all that is safe to mend would do, then do it."
     ),
     Action("data.open_file", ("o",), "open", "Open another file: asks for its path."),
-    Action("data.recipe", ("R",), "recipe", "Choose the recipe whose model rows are shown with as tokens."),
+    Action(
+        "data.recipe",
+        ("R",),
+        "recipe",
+        "Choose a recipe to check the rows under, and to show their tokens by.",
+    ),
     Action("data.again", ("r",), "again", "Read the file again and check it again."),
     Action("data.cancel", ("x",), "end", "End the search or the check that is under way."),
     Action("data.everything", ("escape", "backspace", "a"), "all rows", "Show all rows again."),

@@ -24,6 +24,7 @@ class Check:
     stage: str = ""
     found: tuple[Found, ...] = ()
     rows: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    files: Sequence[str] = ()
     sentence: str = ""
     fault: str = ""
 
@@ -52,7 +53,7 @@ class Check:
         if rule in self.rows:
             return self.rows[rule]
         found = self.one(rule)
-        return sorted({example.row for example in found.examples if example.file == 0}) if found else ()
+        return sorted({row for one in found.examples if (row := _row_here(one)) is not None}) if found else ()
 
     def holds(self, rule: str, row: int) -> bool:
         """Whether a row is among those of a finding."""
@@ -61,17 +62,41 @@ class Check:
         return at < len(rows) and rows[at] == row
 
     def examples_of(self, row: int) -> list[tuple[str, Example]]:
-        """What was found of a row in the set: repeats, contradictions and the like."""
+        """What was found of a row beside others: repeats, contradictions, leaks."""
         return [
             (found.rule, example)
             for found in self.found
             for example in found.examples
-            if example.row == row and example.file == 0
+            if _row_here(example) == row
         ]
 
+    def double_of(self, row: int) -> tuple[str, int] | None:
+        """The row, and the file that holds it ("" for this one), that a row repeats or contradicts."""
+        for _, example in self.examples_of(row):
+            if example.other is None:
+                continue
+            if example.file == 0:
+                return self._file(example.other_file or 0), example.other
+            return self._file(example.file), example.row
+        return None
 
-def follow_check(source: str, tell: Callable[[Check], object], cancelled: Callable[[], bool]) -> None:
-    """Check the file at `source` in a child, and tell what is known by now again and again, and at the end."""
+    def _file(self, number: int) -> str:
+        return self.files[number] if 0 < number < len(self.files) else ""
+
+
+def _row_here(example: Example) -> int | None:
+    """Which row of the first file an example is about; a leak is told of the validation row."""
+    if example.file == 0:
+        return example.row
+    return example.other if example.other_file == 0 else None
+
+
+def follow_check(
+    source: str, recipe: str, tell: Callable[[Check], object], cancelled: Callable[[], bool]
+) -> None:
+    """Check the file at `source` in a child, under a recipe where one is given, and tell what is known by now
+    again and again, and at the end."""
+    arguments = ["data", "check", source, "--stream", *(["--recipe", recipe] if recipe else [])]
     check = Check(state="running")
 
     def take(line: bytes) -> None:
@@ -80,7 +105,7 @@ def follow_check(source: str, tell: Callable[[Check], object], cancelled: Callab
         if not cancelled():
             tell(check)
 
-    ended = follow([*launching.PROGRAM, "data", "check", source, "--stream"], take, cancelled)
+    ended = follow([*launching.PROGRAM, *arguments], take, cancelled)
     tell(_ended(check, ended.code, ended.said))
 
 
@@ -124,7 +149,16 @@ def _taken(check: Check, message: dict[str, Any]) -> Check:
         rows={rule: rows for rule, rows in rows_of.items() if isinstance(rows, list)}
         if isinstance(rows_of, dict)
         else {},
+        files=_paths(report.get("files")),
         sentence=str(report.get("sentence", "")),
+    )
+
+
+def _paths(files: object) -> list[str]:
+    return (
+        [str(one.get("path", "")) for one in files if isinstance(one, dict)]
+        if isinstance(files, list)
+        else []
     )
 
 

@@ -1,6 +1,7 @@
 """What the Data station says: its rows, findings, histograms and title as lines of text."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import overload
 
 from finetui.data_check import Check
@@ -13,8 +14,8 @@ from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.data.check.catalogue import RULES
 from finetui_core.data.check.findings import Found, Hit
-from finetui_core.data.check.report import fix_command
 from finetui_core.data.conversation import TextDocument
+from finetui_core.data.mend.choice import fix_command
 from finetui_core.data.row_filter import OpenedRow, without_secrets
 
 ROW_COLUMNS = (
@@ -191,10 +192,16 @@ def finding_rows(opened: OpenedRow, hits: Sequence[Hit], check: Check) -> list[t
     of_row = {hit.rule for hit in hits}
     for name, example in check.examples_of(opened.text.row):
         if name not in of_row:
-            other = f"  row {example.other:,}: d shows both" if example.other is not None else ""
+            double = check.double_of(opened.text.row)
+            other = f"  {named_row(*double)}: d shows both" if double and example.other is not None else ""
             excerpt: Row = ((example.excerpt, ""),) if example.excerpt else ()
             rows.append(((*_named(name), (other, "muted")), excerpt))
     return rows
+
+
+def named_row(file: str, row: int) -> str:
+    """How a row is called, beside rows of the file that is open."""
+    return f"row {row} of {Path(file).name}" if file else f"row {row}"
 
 
 def _named(name: str) -> Row:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from finetui.data_check import Check
 from finetui.data_file import DataFile
-from finetui_core.data.check.report import fix_command
+from finetui_core.data.mend.choice import fix_command
 
 _OF_A_FILE = ("filter", "switch", "panel", "fix", "fix_all", "edit", "recipe", "again", "everything")
 

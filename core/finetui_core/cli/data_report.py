@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from finetui_core.cli.say import data
 from finetui_core.data.check.catalogue import RULES
 from finetui_core.data.check.findings import Example, Found
-from finetui_core.data.check.report import FileFacts, Report, fix_command
+from finetui_core.data.check.report import FileFacts, Report
+from finetui_core.data.mend.choice import fix_command
 from finetui_core.wording import count, size
 
 _SHOWN = 3  # examples of each rule

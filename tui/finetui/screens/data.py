@@ -75,6 +75,7 @@ class DataScreen(Screen[None]):
         self._known = 0
         self._tokens: TokenServer | None = None
         self._recipe = last_recipe()
+        self._under = ""  # the recipe that rows are checked under, once one is chosen here
         self._poller = Poller(self, self._read, self._show, self._show_failure, more=self._is_incomplete)
 
     def compose(self) -> ComposeResult:
@@ -182,15 +183,19 @@ class DataScreen(Screen[None]):
 
     def _start_check(self, view: DataView) -> None:
         view.check = Check(state="running")
-        self.run_worker(partial(self._check, view), thread=True, exit_on_error=False, group="check")
+        work = partial(self._check, view, self._under)
+        self.run_worker(work, thread=True, exit_on_error=False, group="check")
 
-    def _check(self, view: DataView) -> None:
+    def _check(self, view: DataView, recipe: str) -> None:
         worker = get_current_worker()
-        tell = partial(self.app.call_later, self._show_check, view)
-        follow_check(view.file.source, tell, lambda: worker.is_cancelled)
 
-    def _show_check(self, view: DataView, check: Check) -> None:
-        if view is not self._view or not self.is_attached:
+        def tell(check: Check) -> None:
+            self.app.call_later(self._show_check, view, recipe, check)
+
+        follow_check(view.file.source, recipe, tell, lambda: worker.is_cancelled)
+
+    def _show_check(self, view: DataView, recipe: str, check: Check) -> None:
+        if view is not self._view or recipe != self._under or not self.is_attached:
             return
         view.check = check
         findings = self.query_one("#findings", Table)
@@ -315,8 +320,13 @@ class DataScreen(Screen[None]):
 
     def _use_recipe(self, path: str) -> None:
         self._end_tokens()
-        self._recipe = path
-        self._studio.notice(f"Rows are shown as tokens of the model of {path}: open one, and press x.")
+        self._recipe = self._under = path
+        self.workers.cancel_group(self, "check")
+        if self._view is not None:
+            self._start_check(self._view)
+        self._studio.notice(
+            f"Rows are checked under {path}, and shown as its model's tokens: open one, press x."
+        )
 
     def _token_server(self) -> TokenServer | None:
         if self._tokens is None and self._recipe and self._view is not None:

@@ -1,6 +1,8 @@
 """One row of a data set: as a conversation, as tokens, or beside the row that it repeats."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
@@ -10,7 +12,8 @@ from textual.widgets import Input
 from finetui.actions import bindings
 from finetui.data_check import Check
 from finetui.data_child import TokenServer
-from finetui.data_file import DataFile
+from finetui.data_file import DataFile, row_of
+from finetui.data_rows import named_row
 from finetui.data_turns import difference_rows, token_rows, turn_rows
 from finetui.lines_of import Rows
 from finetui.text import safe
@@ -22,6 +25,7 @@ from finetui.widgets.plot import Row
 from finetui.widgets.status_line import StatusLine
 from finetui_core import wording
 from finetui_core.data.row_filter import OpenedRow, readable, without_secrets
+from finetui_core.errors import InputError
 
 if TYPE_CHECKING:
     from finetui.app import Studio
@@ -57,6 +61,7 @@ class RowScreen(Screen[int]):
         self._view: str = "turns"
         self._ids = False
         self._answers: dict[int, dict[str, Any]] = {}
+        self._others: dict[tuple[str, int], OpenedRow | None] = {}
 
     def compose(self) -> ComposeResult:
         yield StatusLine("data")
@@ -161,12 +166,9 @@ class RowScreen(Screen[int]):
     def _opened(self) -> OpenedRow | None:
         return self._file.open(self.number)
 
-    def _other(self) -> int | None:
-        """The row that this one repeats or contradicts."""
-        examples = self._check().examples_of(self.number)
-        return next(
-            (one.other for _, one in examples if one.other is not None and one.other_file in (0, None)), None
-        )
+    def _other(self) -> tuple[str, int] | None:
+        """The row that this one repeats or contradicts, and its file where that is another one."""
+        return self._check().double_of(self.number)
 
     def _show(self) -> None:
         opened = self._opened()
@@ -185,13 +187,31 @@ class RowScreen(Screen[int]):
             lines = without_secrets(readable(opened.text)).split("\n")
             return [((" ", ""), (line, "")) for line in lines]
         if self._view == "difference" and (other := self._other()) is not None:
-            second = self._file.open(other)
-            if second is not None:
-                titles = (f"row {self.number:,}", f"row {other:,}")
-                return difference_rows(opened, second, titles, width)
+            return self._difference(opened, other, width)
         if self._view == "tokens":
             return self._token_rows(width)
         return turn_rows(opened, self._file.hits(self.number), self._check(), width)
+
+    def _difference(self, opened: OpenedRow, other: tuple[str, int], width: int) -> Sequence[Row]:
+        source, number = other
+        if source and other not in self._others:
+            self.run_worker(partial(self._read_other, other), thread=True, exit_on_error=False, group="other")
+            return (((f" reading {source} …", "muted"),),)
+        second = self._others[other] if source else self._file.open(number)
+        if second is None:
+            return (((f" {named_row(*other)} cannot be read any more", "bad"),),)
+        return difference_rows(opened, second, (f"row {self.number}", named_row(*other)), width)
+
+    def _read_other(self, other: tuple[str, int]) -> None:
+        row = None
+        with suppress(InputError, OSError):
+            row = row_of(*other)
+        self.app.call_later(self._have_other, other, row)
+
+    def _have_other(self, other: tuple[str, int], row: OpenedRow | None) -> None:
+        self._others[other] = row
+        if self.is_attached and self._view == "difference":
+            self.query_one(Pager).read_again()
 
     def _token_rows(self, width: int) -> Sequence[Row]:
         server = self._tokens()
@@ -226,12 +246,12 @@ class RowScreen(Screen[int]):
     def _title(self, opened: OpenedRow | None) -> Row:
         of = f"   {self._place + 1:,} of {len(self._numbers):,} {self._named}"
         if opened is None:
-            return ((f" row {self.number:,}", "strong"), (of, "muted"))
+            return ((f" row {self.number}", "strong"), (of, "muted"))
         size = wording.size(opened.text.size)
         turns = f"   {opened.turns} turns" if opened.turns else ""
         cut = "   only its beginning is shown" if opened.text.is_cut else ""
         return (
-            (f" row {self.number:,}", "strong"),
+            (f" row {self.number}", "strong"),
             (f"   line {opened.text.line:,}   {size}{turns}", ""),
             (cut, "warning"),
             (of, "muted"),

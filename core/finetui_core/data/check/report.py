@@ -12,7 +12,7 @@ from finetui_core.data.check.findings import Found
 from finetui_core.data.check.groups import repeated
 from finetui_core.data.check.scan import Scan
 from finetui_core.data.check.size import SizeGuide
-from finetui_core.data.mend.choice import NEED_VAL, NOT_OF_ROWS, UNDER_A_RECIPE
+from finetui_core.data.mend.choice import fix_command
 from finetui_core.wording import count
 
 SCHEMA = 1
@@ -147,11 +147,3 @@ def _named(found: Sequence[Found]) -> str:
 
 def _first_line(one: Found) -> str:
     return f", line {count(one.examples[0].line)}" if one.count == 1 and one.examples else ""
-
-
-def fix_command(rule: str, train: str, val: str) -> str:
-    """The command that mends a rule in the training file; "" where a person must decide."""
-    if rule in UNDER_A_RECIPE | NOT_OF_ROWS or not RULES[rule].fix or (rule in NEED_VAL and not val):
-        return ""
-    against = f" --val {quote(val)}" if rule in NEED_VAL else ""
-    return f"ftui data fix {quote(train)}{against} --only {rule} -o NEW"

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from finetui_core.data.check.catalogue import RULES
 from finetui_core.errors import InputError, Problem
@@ -66,6 +67,14 @@ def choose(
     mends = {name: _mend(name, mask) for name in wanted if name not in drop}
     mends |= {name: RULES[name].fix if name in SET_RULES else "drop" for name in drop}
     return Choice(mends, keep, val)
+
+
+def fix_command(rule: str, train: str, val: str) -> str:
+    """The command that mends a rule in the training file; "" where a person must decide."""
+    if rule in UNDER_A_RECIPE | NOT_OF_ROWS or not RULES[rule].fix or (rule in NEED_VAL and not val):
+        return ""
+    against = f" --val {quote(val)}" if rule in NEED_VAL else ""
+    return f"ftui data fix {quote(train)}{against} --only {rule} -o NEW"
 
 
 def _is_safe(name: str, val: str) -> bool:

@@ -29,7 +29,7 @@ def test_a_set_is_checked_mended_and_edited_by_keys(tmp_path: Path) -> None:
         terminal.wait_for("What would be done")
         terminal.wait_for("20 are left")
         terminal.press("enter")
-        terminal.wait_for("set.mended.jsonl")
+        terminal.wait_for("The mended file")
         terminal.press("enter")
         terminal.wait_for("20 rows   messages")
         terminal.press("down")

@@ -46,13 +46,6 @@ def read_table(path: Path, kinds: Mapping[str, Fields]) -> DatedTable:
     )
 
 
-def with_user_rows(
-    shipped: Path, own: Path, kinds: Mapping[str, Fields]
-) -> tuple[DatedTable, DatedTable | None]:
-    """The table that ships with ftui, and the user's where there is one. Raises InputError for a faulty file."""
-    return read_table(shipped, kinds), read_table(own, kinds) if own.exists() else None
-
-
 def is_stale(as_of: datetime.date | None, today: datetime.date) -> bool:
     """Whether figures are older than 90 days."""
     return as_of is not None and today - as_of > STALE_AFTER

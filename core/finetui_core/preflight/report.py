@@ -1,14 +1,17 @@
 """All that preflight says of a recipe on a device, in milliseconds, without a training library."""
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from finetui_core.errors import InputError
 from finetui_core.preflight import verdict as verdicts
+from finetui_core.preflight.cost import estimate_cost, read_prices
 from finetui_core.preflight.disk import host_memory, plan_disk
 from finetui_core.preflight.duration import estimate_duration
 from finetui_core.preflight.figures import (
+    Cost,
     Device,
     Duration,
     Knob,
@@ -54,6 +57,7 @@ def quick(
     found: Found = NOTHING,
     root: Path | None = None,
     past: Sequence[Compared] | None = None,
+    today: datetime.date | None = None,
 ) -> Report:
     """The report by the closed formula, or by what a slower stage has `found`.
 
@@ -96,7 +100,7 @@ def quick(
         host_memory=host_memory(work.recipe, memory, device.kind, verdicts.PROCESS),
         disk=disk,
         duration=duration,
-        cost=None,
+        cost=_cost(recipe, device, duration, today or datetime.date.today(), notes),
         notes=tuple(notes),
     )
 
@@ -155,6 +159,20 @@ def _duration(
         notes.append(answer)
         return None
     return answer
+
+
+def _cost(
+    recipe: Recipe, device: Device, duration: Duration | None, today: datetime.date, notes: list[str]
+) -> Cost | None:
+    if duration is None:
+        return None
+    try:
+        cost, warnings = estimate_cost(recipe.cost, device, duration, read_prices(), today)
+    except InputError as error:
+        notes.append(f"no cost: {error.problems[0].where}: {error.problems[0].what}")
+        return None
+    notes += warnings
+    return cost
 
 
 def _unknown_model(recipe: Recipe) -> str:

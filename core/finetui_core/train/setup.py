@@ -30,6 +30,7 @@ from finetui_core.train.model import (
     compute_dtype,
     load_model,
 )
+from finetui_core.train.optimizer import build_optimizer
 from finetui_core.wording import size
 
 COMPARED_LIBRARIES = ("torch", "transformers", "peft")
@@ -162,19 +163,6 @@ def accept_data_errors(paths: RunPaths, checkpoint: Checkpoint | None) -> bool:
     """Whether rows with errors are trained on: the person said so, or the run has begun with these rows."""
     identity = read_small(paths.identity, Identity)
     return checkpoint is not None or (identity is not None and identity.accept_data_errors)
-
-
-def build_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over the trainable parameters; vectors (biases, norms) are not decayed, as is usual."""
-    parameters = list(trainable(model).values())
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.train.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=recipe.train.learning_rate, fused=fused
-    )
 
 
 def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:

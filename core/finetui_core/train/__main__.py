@@ -62,7 +62,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
-    from finetui_core.train.setup import build_session, start_processes
+    from finetui_core.train.setup import build_session, check_room, start_processes
     from finetui_core.train.tally import Tally
 
     tally = Tally(began)
@@ -79,6 +79,7 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("phase", phase=phase, step=step)
 
     session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
+    check_room(paths, session.model)
     if processes.index == 0:
         write_resolved(session)
         write_data_report(session)

@@ -131,7 +131,6 @@ def build_session(
     if checkpoint is not None:
         read_state(checkpoint.path, model, optimizer, scaler)
         progress = read_progress(checkpoint.path)
-    _check_room(paths, model)
     schedule = _schedule(recipe, len(data.train), processes.count)
     probe_path = recipe.eval.forgetting_probe
     return (
@@ -205,7 +204,7 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
         raise InputError(problems)
 
 
-def _check_room(paths: RunPaths, model: Any) -> None:
+def check_room(paths: RunPaths, model: Any) -> None:
     """Raise InputError when the disk has no room for one checkpoint: weights and two moments each."""
     needed = sum(3 * value.numel() * 4 for value in trainable(model).values())
     free = shutil.disk_usage(paths.root).free

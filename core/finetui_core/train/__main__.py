@@ -14,6 +14,8 @@ from pathlib import Path
 from finetui_core.errors import InputError
 from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.rate_range import RateRange
+from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.train.output import Output, Recorded, Silent
 
@@ -59,6 +61,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.recipe.options import Recipe
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
+    from finetui_core.train.range_test import raise_rate
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
     from finetui_core.train.setup import build_session, start_processes
 
@@ -83,7 +86,11 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("data_check", **data_check_event(session))
         print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
-    reason, step = fit(session, progress, output, stop)
+    rates = read_small(paths.rate_range, RateRange)
+    if rates is None:
+        reason, step = fit(session, progress, output, stop)
+    else:
+        reason, step = raise_rate(session, rates, output, stop)
     output.event("finished", reason=reason, step=step)
     return 1 if reason == "diverged" else 0
 

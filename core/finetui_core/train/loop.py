@@ -49,12 +49,12 @@ def fit(session: Session, progress: Progress, output: Output, stop: StopSignal) 
         evaluate(session, progress, output)
     phase("training")
     while progress.step < schedule.total_steps:
-        ended = _answer_requests(session, progress, output, stop, phase, save)
+        ended = answer_requests(session, progress, output, stop, phase, save)
         if ended is not None:
             return ended, progress.step
         step = progress.step + 1
         result = train_step(session, step)
-        output.metric(_metric(session, step, result))
+        output.metric(metric_record(session, step, result))
         if not result.is_finite and not session.scaler.is_enabled():
             output.event("alarm", kind="nonfinite", step=step, message=_nonfinite_message(step, result))
             return "diverged", progress.step
@@ -81,7 +81,8 @@ def _is_due(step: int, every: int, session: Session) -> bool:
     return step % every == 0 if every else session.schedule.ends_epoch(step)
 
 
-def _metric(session: Session, step: int, result: StepResult) -> dict[str, Any]:
+def metric_record(session: Session, step: int, result: StepResult) -> dict[str, Any]:
+    """What is recorded of a step."""
     record = {
         "step": step,
         "epoch": round(session.schedule.epoch_after(step), 6),
@@ -203,7 +204,7 @@ def save_checkpoint(session: Session, progress: Progress, output: Output, reason
     return True
 
 
-def _answer_requests(
+def answer_requests(
     session: Session,
     progress: Progress,
     output: Output,

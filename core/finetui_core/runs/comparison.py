@@ -12,6 +12,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.load import check_recipe
 from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.table import option_table
+from finetui_core.runs.liveness import LIVE
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
 
@@ -152,13 +153,13 @@ def _notes(
         if settings:
             notes.append(f"Keep the best values with: ftui recipe set RECIPE {settings}")
     notes += [
-        f"{run.id} is {run.state.replace('_', ' ')}: {run.reason}"
+        f"{run.id} is {run.state.replace('_', ' ')}: {run.reason}. Continue it with: ftui queue add {run.id}"
         for run in runs
-        if run.state not in ("finished", "running", "starting", "queued")
+        if run.state not in ("finished", "queued") and run.state not in LIVE
     ]
-    waiting = sum(run.state == "queued" for run in runs)
-    if waiting:
-        notes.append(f"{waiting} of {len(runs)} wait in the queue: ftui queue")
+    going = sum(run.state == "queued" or run.state in LIVE for run in runs)
+    if going:
+        notes.insert(0, f"{going} of {len(runs)} {'has' if going == 1 else 'have'} not ended yet: ftui queue")
     return notes
 
 

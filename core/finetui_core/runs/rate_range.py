@@ -21,7 +21,10 @@ from finetui_core.runs.records import read_small
 _MOST_BINS = 200
 _WIDTH = 40  # the kernel's standard deviation is this part of the curve
 _EDGE_RISE = 0.1  # of the whole fall
-_NOISE = 6.0  # standard deviations that chance does not reach
+_NOISE, _EDGE_NOISE = (
+    6.0,
+    8.0,
+)  # standard deviations that a fall, and a rise above the lowest, do not reach by chance
 _DRAWS, _BLOCK = 100, 5
 _SHOWN = 16
 _KEEP = 0.8  # of the running mean, at each step
@@ -99,7 +102,7 @@ class Divergence:
         step_noise = self._moves / (self._count - 1) / 1.128  # mean |difference| of two normal values
         noise = step_noise * math.sqrt((1 - _KEEP) / (1 + _KEEP))
         gained = max(0.0, (self._first or 0.0) - self._lowest)
-        return mean > self._lowest + max(0.5, gained / 2, _NOISE * noise)
+        return mean > self._lowest + max(0.5, gained / 2, 2 * _NOISE * noise)  # noise has two sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +149,7 @@ def _edge(smooth: Sequence[float], curve: Curve, noise: float) -> float | None:
     """Where the loss, once it rises beyond noise and a tenth of what was gained, crosses that line."""
     highest = lowest = smooth[0]
     for at, value in enumerate(smooth):
-        line = lowest + max(_EDGE_RISE * (highest - lowest), _NOISE * noise)
+        line = lowest + max(_EDGE_RISE * (highest - lowest), _EDGE_NOISE * noise)
         if value > line and at:
             before = smooth[at - 1]
             share = 1.0 if value <= before else min(1.0, max(0.0, (line - before) / (value - before)))
@@ -203,10 +206,10 @@ def find_range(paths: RunPaths) -> Finding:
         nothing,
         curve=tuple((10 ** curve.xs[at], smooth[at]) for at in range(0, len(smooth), step)),
         edge=None if found.edge is None else 10**found.edge,
-        edge_span=_span([*edges, found.edge]) if found.edge is not None else None,
+        edge_span=_span(edges, [found.edge] * 2) if found.edge is not None else None,
         steepest=None if found.steepest is None else 10**found.steepest,
         suggested=suggested,
-        suggested_span=_span([*estimates, *found.estimates]) if suggested is not None else None,
+        suggested_span=_span(estimates, [*found.estimates] * 2) if suggested is not None else None,
     )
     return msgspec.structs.replace(result, says=_says(result), notes=tuple(_notes(result, epochs)))
 
@@ -237,13 +240,13 @@ def _drawn(curve: Curve, smooth: Sequence[float], noise: float) -> list[Reading]
     return readings
 
 
-def _span(values: Sequence[float]) -> tuple[float, float] | None:
-    """The middle 95 % of values given as log10."""
-    if not values:
+def _span(drawn: Sequence[float], found: Sequence[float]) -> tuple[float, float] | None:
+    """The middle 95 % of what was drawn, and what was found on the curve itself; both given as log10."""
+    if not drawn:
         return None
-    ordered = sorted(values)
-    last = len(ordered) - 1
-    return 10 ** ordered[round(0.025 * last)], 10 ** ordered[round(0.975 * last)]
+    ordered, last = sorted(drawn), len(drawn) - 1
+    low, high = ordered[round(0.025 * last)], ordered[round(0.975 * last)]
+    return 10 ** min(low, *found), 10 ** max(high, *found)
 
 
 def _says(found: Finding) -> str:

@@ -70,6 +70,12 @@ ACTIONS = (
     Action("runs.reverse", ("o",), "order", "Turn the order of the list round."),
     Action("runs.unmark", ("M",), "unmark", "Take all marks away.", in_bar=False),
     Action("runs.reload", ("r",), "read again", "Read the folder of runs again now."),
+    Action("runs.queue_up", ("K", "ctrl+up"), "sooner", "Move a run of the queue up.", in_bar=False),
+    Action("runs.queue_down", ("J", "ctrl+down"), "later", "Move a run of the queue down.", in_bar=False),
+    Action("runs.unqueue", ("D",), "unqueue", "Take the run out of the queue; it is kept.", in_bar=False),
+    Action(
+        "runs.queue_go", ("p",), "queue", "Pause the queue, or let it go on; what runs goes on.", in_bar=False
+    ),
     Action("filter.keep", ("enter", "down"), "keep", "Keep the filter and go to the list."),
     Action("filter.clear", ("escape", "ctrl+g"), "clear", "Take the filter away and go to the list."),
     Action("path.complete", ("tab",), "complete", "Add what all files and folders that begin so share."),

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from finetui_core.errors import InputError, Problem
-from finetui_core.runs import manage
+from finetui_core.runs import manage, queue
 from finetui_core.runs.labels import MOST_NAME, MOST_NOTE, Labels, noted, renamed, tagged
 from finetui_core.runs.paths import ARCHIVE, RunPaths
 from finetui_core.runs.summary import RunSummary
@@ -81,6 +82,34 @@ def restore(runs: Sequence[Path]) -> Change:
     """The way back leads into the folder where the runs were."""
     back = {path.name: manage.archive if path.parent.name == ARCHIVE else manage.delete for path in runs}
     return _move(runs, manage.restore, lambda paths: back[paths.id](paths), "back in the list")
+
+
+def move_in_queue(root: Path, run: Path, direction: queue.Direction) -> Change:
+    """One place up or down; the way back is the other direction."""
+    number = queue.move(root, RunPaths(run), direction)
+    back: queue.Direction = "down" if direction == "up" else "up"
+    return Change(
+        f"{run.name} is number {number} in the queue", partial(queue.move, root, RunPaths(run), back)
+    )
+
+
+def take_out_of_queue(root: Path, run: Path) -> Change:
+    place = queue.remove(root, RunPaths(run))
+
+    def undo() -> None:
+        queue.add(root, RunPaths(run), place)
+        queue.start_worker(root)
+
+    return Change(f"{run.name} is out of the queue", undo)
+
+
+def pause_or_start_queue(root: Path) -> Change:
+    """Pause a queue that works, and let one go on that is paused or stands still."""
+    if queue.is_working(root):
+        queue.pause(root)
+        return Change("the queue is paused: what runs goes on", partial(queue.start, root))
+    queue.start(root)
+    return Change("the queue goes on", partial(queue.pause, root))
 
 
 def _relabel(runs: Sequence[Path], change: Callable[[Labels], Labels], done: str) -> Change:

@@ -26,6 +26,8 @@ def why_not(view: Any) -> str:
         return "the run is not open yet"
     if view.read_only:
         return "this run can only be watched: it belongs to another trainer"
+    if view.state.state == "queued":
+        return "the run waits in the queue"
     if view.state.state not in states.LIVE:
         return f"the run is over ({states.state_words(view.state.state)[0]})"
     return ""
@@ -38,6 +40,8 @@ def why_not_continue(view: Any, being_continued: bool) -> str:
     state = view.state.state
     if being_continued:
         return "it is being continued"
+    if state == "queued":
+        return "it waits in the queue, which starts it"
     if state == "finished":
         return "it is finished: start a new run with more epochs"
     if state == "silent":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 STATES: Mapping[str, tuple[str, str, str]] = {
+    "queued": ("…", "queued", "muted"),
     "starting": ("○", "starting", "accent"),
     "running": ("●", "running", "good"),
     "paused": ("‖", "paused", "warning"),

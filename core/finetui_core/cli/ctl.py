@@ -35,7 +35,9 @@ def run(options: argparse.Namespace) -> int:
         raise InputError(
             Problem(
                 f"{paths.id} is not running ({view.state.state}: {view.state.reason})",
-                hint=f"Continue it with: ftui resume {paths.id}",
+                hint="See: ftui queue"
+                if view.state.state == "queued"
+                else f"Continue it with: ftui resume {paths.id}",
             )
         )
     asked = send(paths, options.action)

@@ -39,7 +39,7 @@ def look(view: View, sleep: Callable[[float], None] = time.sleep) -> Iterator[Ne
         steps = view.steps.after(last_step)
         last_step = view.steps[-1]["step"] if view.steps else 0
         yield News(view, events, steps, changed)
-        if not view.state.live:
+        if not view.state.live and view.state.state != "queued":
             return
         sleep(POLL_SECONDS)
 
@@ -47,10 +47,10 @@ def look(view: View, sleep: Callable[[float], None] = time.sleep) -> Iterator[Ne
 def wait_until_ready(view: View) -> None:
     """Return once the run trains, or has ended."""
     for news in look(view):
-        _show_line(f"{_phase(news.view)} …")
+        show_line(f"{_phase(news.view)} …")
         if any(event.get("type") == "ready" for event in current_events(news.view)):
             break
-    _clear_line()
+    clear_line()
 
 
 def follow(view: View, *, as_json: bool = False, attempt: int = 1) -> None:
@@ -62,11 +62,11 @@ def follow(view: View, *, as_json: bool = False, attempt: int = 1) -> None:
             continue
         for event in news.events:
             if event.get("attempt", 1) >= attempt and (text := describe(event)):
-                _clear_line()
+                clear_line()
                 talk(text)
-        if news.view.state.live:
-            _show_line(progress_line(news.view))
-    _clear_line()
+        if news.view.state.live or news.view.state.state == "queued":
+            show_line(progress_line(news.view))
+    clear_line()
 
 
 def current_events(view: View) -> list[dict[str, Any]]:
@@ -91,6 +91,8 @@ def progress_line(view: View) -> str:
 
 
 def _phase(view: View) -> str:
+    if view.state.state == "queued":
+        return "waiting in the queue"
     phase = view.heartbeat.phase if view.heartbeat else "starting"
     return {"loading": "loading libraries and model", "preparing": "preparing data"}.get(phase, phase)
 
@@ -131,7 +133,7 @@ _ROW_LOSSES = {
 }
 
 
-def _show_line(text: str) -> None:
+def show_line(text: str) -> None:
     """Write the progress line over the last one; on a pipe there is none."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns
@@ -139,7 +141,8 @@ def _show_line(text: str) -> None:
         sys.stderr.flush()
 
 
-def _clear_line() -> None:
+def clear_line() -> None:
+    """Take the progress line away, so that a whole line can be written in its place."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
         sys.stderr.flush()

@@ -12,6 +12,7 @@ from finetui_core.runs.supervisor import launch
 from finetui_core.wording import loss, perplexity
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+_GOOD = ("queued", "finished", "stopped")
 
 
 def start(paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: bool) -> int:
@@ -71,9 +72,9 @@ def finish(view: View, *, as_json: bool) -> int:
 
 
 def exit_code(view: View) -> int:
-    """0 for a run that goes on, has finished or was stopped, and where another trainer's run may have."""
+    """0 for a run that goes on or waits, has finished or was stopped, and where another trainer's run may have."""
     unknown = view.read_only and view.state.state == "silent"
-    return DONE if view.state.live or unknown or view.state.state in ("finished", "stopped") else FAILED
+    return DONE if view.state.live or unknown or view.state.state in _GOOD else FAILED
 
 
 def say_result(view: View) -> None:

@@ -19,6 +19,8 @@ DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 COMMANDS = {
     "demo": "fine-tune the sample model and show what changed",
     "train": "start a run from a recipe",
+    "sweep": "run every combination of some values of options and compare them, or test a range of learning rates",
+    "queue": "show the runs that wait for a device, change their order, pause the queue or let it go on",
     "resume": "continue a run that was stopped or has died",
     "runs": "list the runs; rename, tag, note, archive, restore or delete them",
     "status": "say how a run is doing",

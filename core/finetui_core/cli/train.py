@@ -2,13 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 from finetui_core import __version__
 from finetui_core.cli.launching import discard, start
+from finetui_core.cli.queueing import Planned, queue_runs, start_queue, summary_in_queue
+from finetui_core.cli.say import data_json, talk
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.document import read_text
@@ -32,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
     parser.add_argument("--detach", action="store_true", help="return as soon as the run trains")
     parser.add_argument(
+        "--queue",
+        action="store_true",
+        help="put the run into the queue, which starts it when a device is free",
+    )
+    parser.add_argument(
         ACCEPT,
         action="store_true",
         help="train on rows in which the data check finds errors; the run records it",
@@ -40,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.queue:
+        return _queue(options)
     paths = make_run(
         options.recipe,
         options.set,
@@ -48,6 +58,18 @@ def run(options: argparse.Namespace) -> int:
         accept_data_errors=options.accept_data_errors,
     )
     return start_new(paths, detach=options.detach, as_json=options.json)
+
+
+def _queue(options: argparse.Namespace) -> int:
+    plan = Planned(options.recipe, tuple(options.set), options.name or options.recipe.stem)
+    root = (options.runs or runs_root()).absolute()
+    (paths,) = queue_runs(root, [plan], make_run, accept_data_errors=options.accept_data_errors)
+    start_queue(root)
+    if options.json:
+        data_json(summary_in_queue(root, paths))
+    else:
+        talk(f"{paths.id} waits in the queue.\nsee it:    ftui queue\nwatch it:  ftui watch {paths.id}")
+    return 0
 
 
 def start_new(paths: RunPaths, *, detach: bool, as_json: bool) -> int:
@@ -66,12 +88,14 @@ def make_run(
     root: Path | None,
     *,
     accept_data_errors: bool = False,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> RunPaths:
     """The directory of a new run; `accept_data_errors` is recorded in run.json, where the trainer reads it.
 
-    Raises InputError for a bad recipe, or where none can be made."""
+    `files` are further ones that it has from the start, such as queued.json. Raises InputError for a bad recipe,
+    or where no run can be made."""
     recipe = load_recipe(recipe_file, overrides)
-    _require_training_libraries()
+    require_training_libraries()
     text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
     identity = {
@@ -82,7 +106,7 @@ def make_run(
         "accept_data_errors": accept_data_errors,
     }
     try:
-        return create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity)
+        return create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity, files)
     except OSError as error:
         raise InputError(
             Problem(
@@ -93,7 +117,7 @@ def make_run(
         ) from error
 
 
-def _require_training_libraries() -> None:
+def require_training_libraries() -> None:
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise InputError(

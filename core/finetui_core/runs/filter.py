@@ -49,7 +49,7 @@ def run_filter(text: str, now: float) -> Predicate[RunSummary]:
 SORT_KEYS: Mapping[str, _Key] = {
     "age": lambda run: -run.created,
     "name": lambda run: run.name.casefold(),
-    "state": lambda run: run.state,
+    "state": lambda run: f"{run.state} {run.queue_number or 0:06}",
     "step": lambda run: run.step,
     "loss": lambda run: run.loss,
     "val": lambda run: run.eval_loss,

@@ -16,7 +16,7 @@ from finetui_core.runs.listing_cache import Kept, keep_runs, recall_runs
 from finetui_core.runs.liveness import Here, judge
 from finetui_core.runs.paths import SCHEMA, RunPaths, run_ids
 from finetui_core.runs.reader import best_evaluation, last_words
-from finetui_core.runs.records import Attempt, Heartbeat, Identity, Record, read_small
+from finetui_core.runs.records import Attempt, Heartbeat, Identity, Queued, Record, read_small
 from finetui_core.runs.summary import RunSummary
 from finetui_core.runs.tail import Tail
 
@@ -114,7 +114,21 @@ class Listing:
         summaries = (watched.summary for watched in self._known.values())
         runs = [summary for summary in summaries if summary is not None]
         runs.sort(key=lambda run: run.created, reverse=True)
-        return Listed(tuple(runs), unread)
+        return Listed(tuple(_with_places(runs)), unread)
+
+
+def _with_places(runs: list[RunSummary]) -> list[RunSummary]:
+    """The runs, those in the queue with their number in it."""
+    waiting = sorted((run.queued_at, run.id) for run in runs if run.queued_at is not None)
+    numbers = {run_id: number for number, (_, run_id) in enumerate(waiting, 1)}
+    return [
+        msgspec.structs.replace(
+            run, queue_number=numbers[run.id], reason=f"number {numbers[run.id]} in the queue"
+        )
+        if run.id in numbers
+        else run
+        for run in runs
+    ]
 
 
 def list_runs(root: Path) -> list[RunSummary]:
@@ -180,7 +194,7 @@ class _Watched:
         return self.summary != before
 
 
-_MAY_CHANGE = frozenset({"starting", "running", "paused", "stalled", "silent"})
+_MAY_CHANGE = frozenset({"queued", "starting", "running", "paused", "stalled", "silent"})
 
 
 def _modified(path: Path) -> int | None:
@@ -216,6 +230,7 @@ class _OurRun:
         labels = read_labels(paths)
         if identity is None:
             return _unreadable(paths, "run.json is missing or damaged")
+        queued = read_small(paths.queued, Queued)  # before the attempts, which are there when it is gone
         numbers = paths.attempt_numbers()
         attempt = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
         heartbeat = read_small(paths.heartbeat, Heartbeat)
@@ -226,7 +241,7 @@ class _OurRun:
         self._read_events()
         beat_age = now - self._beat_seen_at if heartbeat else 0.0
         words, length = last_words(self._words, attempt), _number(point, "step_seconds")
-        state = judge(attempt, heartbeat, *words, beat_age, length, here)
+        state = judge(attempt, heartbeat, *words, beat_age, length, here, queued)
         times = (identity.created, heartbeat.t if heartbeat else 0.0, attempt.started_at if attempt else 0.0)
         newer = f"written by a newer ftui (schema {identity.schema}); " if identity.schema > SCHEMA else ""
         return RunSummary(
@@ -249,6 +264,7 @@ class _OurRun:
             tags=labels.tags,
             note=labels.note,
             recent_losses=tuple(_number(one, "loss") for one in points[-_MOST_LOSSES:]),
+            queued_at=queued.place if queued and state.state == "queued" else None,
         )
 
     def _read_events(self) -> None:

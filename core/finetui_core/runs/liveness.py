@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from finetui_core.runs.process import boot_id, host_name, start_ticks
 from finetui_core.runs.process import process_identity as process_identity
-from finetui_core.runs.records import Attempt, End, Heartbeat
+from finetui_core.runs.records import Attempt, End, Heartbeat, Queued
 from finetui_core.wording import age, duration
 
 State = Literal[
+    "queued",
     "starting",
     "running",
     "paused",
@@ -36,6 +37,7 @@ _BY_REASON: dict[str, tuple[State, str]] = {
     "stopped": ("stopped", "stopped on request, after a checkpoint"),
     "aborted": ("stopped", "aborted on request, without a checkpoint"),
     "diverged": ("failed", "the loss diverged"),
+    "edge": ("finished", "the learning rate rose until the loss did, as a range test does"),
 }
 _BY_PHASE: dict[str, State] = {"loading": "starting", "preparing": "starting", "paused": "paused"}
 
@@ -70,13 +72,16 @@ def judge(
     beat_age: float,
     step_seconds: float | None,
     here: Here,
+    queued: Queued | None = None,
 ) -> RunState:
-    """Judge the newest attempt of a run.
+    """Judge the newest attempt of a run; `queued` is its place in the queue, which counts until an attempt begins.
 
     `finished` is the attempt's "finished" event and `error` the text of its last "error" event.
     `beat_age` counts the seconds, on the reader's monotonic clock, since the heartbeat's `seq` was last
     seen to change: clocks of two hosts are never compared. `step_seconds` is the usual length of a step.
     """
+    if queued is not None and queued.attempt > (attempt.attempt if attempt else 0):
+        return _in_queue(queued)
     if attempt is None:
         return RunState("starting", "not started yet")
     if attempt.end is not None:
@@ -96,6 +101,14 @@ def judge(
     if supervised:
         return state
     return RunState(state.state, f"{state.reason}; supervisor gone", state.since)
+
+
+def _in_queue(queued: Queued) -> RunState:
+    if queued.place is not None:
+        return RunState("queued", "waits in the queue", queued.since)
+    if queued.fault:
+        return RunState("failed", f"the queue could not start it: {queued.fault}", queued.since)
+    return RunState("stopped", "taken out of the queue before it began", queued.since)
 
 
 def _ended(attempt: Attempt, end: End, finished: Mapping[str, Any] | None, error: str | None) -> RunState:

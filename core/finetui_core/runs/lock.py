@@ -1,22 +1,37 @@
-"""The lock that lets a run be trained by one process at a time; the kernel drops it with its last holder."""
+"""Locks that the kernel drops with their last holder; that of a run lets it be trained by one process at a time."""
 
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from finetui_core.runs.paths import RunPaths
 
 _TRIES = 5
-_PAUSE = 0.02  # seconds; `is_locked` holds the lock for microseconds and must not look like a running trainer
+_PAUSE = (
+    0.02  # seconds; `is_file_locked` holds the lock for microseconds and must not look like a running trainer
+)
 
 
 def take_lock(paths: RunPaths) -> int | None:
+    """The descriptor that holds the run's lock; None if it is taken. Raises OSError."""
+    return take_file_lock(paths.lock)
+
+
+def is_locked(paths: RunPaths) -> bool:
+    """Whether a supervisor or a trainer of this run is alive, as far as its lock tells."""
+    return is_file_locked(paths.lock)
+
+
+def take_file_lock(path: Path) -> int | None:
     """The descriptor that holds the lock, for as long as any process has it open; None if it is taken.
 
-    Where the file system has no locks (some mounts of Lustre and NFS) the run goes on without one.
+    Where the file system has no locks (some mounts of Lustre and NFS) things go on without one.
     Raises OSError where the lock file cannot be made.
     """
-    descriptor = os.open(paths.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE)
@@ -31,10 +46,10 @@ def take_lock(paths: RunPaths) -> int | None:
     return None
 
 
-def is_locked(paths: RunPaths) -> bool:
-    """Whether a supervisor or a trainer of this run is alive, as far as its lock tells."""
+def is_file_locked(path: Path) -> bool:
+    """Whether somebody holds the lock, as far as can be told."""
     try:
-        descriptor = os.open(paths.lock, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -46,3 +61,15 @@ def is_locked(paths: RunPaths) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold the lock for a moment, waiting for others who do. Raises OSError where the file cannot be made."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        with suppress(OSError):  # no locks here
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ _FOLDERS = (
 )
 ARCHIVE, TRASH = ".archive", ".trash"
 """The folders inside the folder of runs to which runs are put away."""
+QUEUED, LABELS, RATE_RANGE = "queued.json", "labels.json", "rate_range.json"
 _MOST_CANDIDATES = 10
 _STEP_NAME = re.compile(r"step-(\d+)$")
 
@@ -103,7 +105,15 @@ class RunPaths:
 
     @property
     def labels(self) -> Path:
-        return self.root / "labels.json"
+        return self.root / LABELS
+
+    @property
+    def queued(self) -> Path:
+        return self.root / QUEUED
+
+    @property
+    def rate_range(self) -> Path:
+        return self.root / RATE_RANGE
 
     @property
     def supervisor_log(self) -> Path:
@@ -153,16 +163,22 @@ def runs_root() -> Path:
 
 
 def create_run(
-    root: Path, name: str, recipe_toml: str, resolved: Mapping[str, Any], identity: Mapping[str, Any]
+    root: Path,
+    name: str,
+    recipe_toml: str,
+    resolved: Mapping[str, Any],
+    identity: Mapping[str, Any],
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> RunPaths:
     """Make the directory of a new run under `root`, whole or not at all, and return its paths.
 
     `resolved` becomes recipe.resolved.json. `identity` adds to run.json what only the caller knows:
-    versions, argv, data_sha256, model and method. Raises OSError.
+    versions, argv, data_sha256, model and method. `files` are further ones, by name, such as queued.json.
+    Raises OSError.
     """
     created = time.time()
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(created))
-    run_id = f"{stamp}-{_slug(name)}-{secrets.token_hex(3)}"
+    run_id = f"{stamp}-{slug(name)}-{secrets.token_hex(3)}"
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = RunPaths(root / f".{run_id}")
     facts = {
@@ -179,6 +195,8 @@ def create_run(
         write_atomically(unfinished.recipe, recipe_toml.encode())
         write_atomically(unfinished.resolved_recipe, _readable_json(resolved))
         write_atomically(unfinished.identity, _readable_json(facts))
+        for file, content in files.items():
+            write_atomically(unfinished.root / file, content)
         finished = unfinished.root.rename(root / run_id)
     except BaseException:
         shutil.rmtree(unfinished.root, ignore_errors=True)
@@ -255,7 +273,8 @@ def _listed(ids: list[str]) -> str:
     return ", ".join(newest) + more
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
+    """`name` as part of a file name: small letters, digits and hyphens, at most 40 of them."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40].rstrip("-") or "run"
 
 

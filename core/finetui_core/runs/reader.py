@@ -15,7 +15,7 @@ from finetui_core.runs.liveness import Here, RunState, judge
 from finetui_core.runs.merge import within
 from finetui_core.runs.metrics import MetricFiles, Steps
 from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.records import Attempt, Heartbeat, Identity, Record, read_small
+from finetui_core.runs.records import Attempt, Heartbeat, Identity, Queued, Record, read_small
 from finetui_core.runs.tail import Tail, read_records
 
 __all__ = ["RunView", "Tail", "read_records"]
@@ -62,6 +62,7 @@ class RunView:
         self.system: list[Record] = []
         self.heartbeat: Heartbeat | None = None
         self.attempts: list[Attempt] = []
+        self.queued: Queued | None = None
         self.state = RunState("starting", "not started yet")
         self._clock = clock
         self._here = here or Here()
@@ -97,6 +98,9 @@ class RunView:
 
     def refresh(self) -> bool:
         """Read what is new; True if anything changed. Costs a few stats, and time for the new bytes."""
+        self.queued = read_small(
+            self.paths.queued, Queued
+        )  # before the attempts, which are there when it is gone
         attempts_changed = self._read_attempts()
         events_changed = self._read_events()
         limits_before = self._metrics.limits
@@ -180,6 +184,7 @@ class RunView:
             self._clock() - self._beat_seen_at,
             self._step_seconds(),
             self._here,
+            self.queued,
         )
 
     def _step_seconds(self) -> float | None:

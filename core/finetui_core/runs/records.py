@@ -34,7 +34,8 @@ class End(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct, frozen=True):
     """One start of the trainer. `pid` is 0 until the trainer runs; `end` is None until it has ended.
 
-    A process is known by pid, start ticks and boot id together: pids are used again.
+    A process is known by pid, start ticks and boot id together: pids are used again. `device` is what the queue
+    gave it: GPUs by their names, with a comma between them, or "cpu"; None for a run that was started by hand.
     """
 
     attempt: int
@@ -47,6 +48,19 @@ class Attempt(msgspec.Struct, frozen=True):
     started_at: float
     resumed_from: str | None = None
     end: End | None = None
+    device: str | None = None
+
+
+class Queued(msgspec.Struct, frozen=True):
+    """queued.json: the run's place in the queue, until attempt number `attempt` begins; the lowest is next.
+
+    Without a place the run was taken out of the queue; `fault` is why, where it could not be started.
+    """
+
+    place: float | None
+    attempt: int = 1
+    since: float = 0.0
+    fault: str = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

@@ -7,7 +7,8 @@ class RunSummary(msgspec.Struct, frozen=True):
     """A line about one run. Times are unix seconds of its host, `updated` the newest that it recorded.
 
     `name` is the one to show and `label` the one that people gave it; `recent_losses` are those of the last
-    steps (None where not finite). `kind` is "ftui" or that of another trainer's files.
+    steps (None where not finite). `kind` is "ftui" or that of another trainer's files. A run in the
+    queue has its place there in `queued_at`, the lowest being next, and in a list its number in `queue_number`.
     """
 
     id: str
@@ -30,3 +31,5 @@ class RunSummary(msgspec.Struct, frozen=True):
     tags: tuple[str, ...] = ()
     note: str = ""
     recent_losses: tuple[float | None, ...] = ()
+    queued_at: float | None = None
+    queue_number: int | None = None

@@ -25,12 +25,13 @@ from finetui_core.hardware.nvml import GpuProbe
 from finetui_core.hardware.oom import oom_kills
 from finetui_core.hardware.sample import sample
 from finetui_core.runs.command import child_environment, trainer_command, trainer_environment
+from finetui_core.runs.devices import CPU
 from finetui_core.runs.liveness import signal_name
 from finetui_core.runs.lock import is_locked, take_lock
 from finetui_core.runs.mailbox import refuse_all
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name, process_identity
-from finetui_core.runs.records import Attempt, End, read_small
+from finetui_core.runs.records import Attempt, End, Queued, read_small
 from finetui_core.runs.writer import RecordFile
 
 __all__ = ["BUSY", "is_locked", "launch", "main", "run_attempt"]
@@ -42,14 +43,17 @@ _POLL_EVERY = 0.05
 _RETRY_FOR = 60.0  # seconds of trying to write an attempt's record on a full disk
 
 
-def launch(paths: RunPaths, resumed_from: str | None = None) -> int:
+def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None = None) -> int:
     """Start a supervisor that survives this process and its terminal, and return its pid.
 
-    Returns when the trainer has been started. Raises RunFailed when it was not, with the reason.
+    With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
+    has been started. Raises RunFailed when it was not, with the reason.
     """
     command = [sys.executable, "-m", "finetui_core.runs.supervisor", str(paths.root.absolute())]
     if resumed_from is not None:
         command += ["--resumed-from", resumed_from]
+    if device is not None:
+        command += ["--from-queue-on", device]
     log = _open_log(paths.supervisor_log)
     said_before = os.fstat(log).st_size
     try:
@@ -91,15 +95,25 @@ def _has_started(paths: RunPaths, supervisor: subprocess.Popen[bytes]) -> bool:
 
 
 def run_attempt(
-    paths: RunPaths, command: Sequence[str], environment: Mapping[str, str], resumed_from: str | None = None
+    paths: RunPaths,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    resumed_from: str | None = None,
+    device: str | None = None,
 ) -> int:
     """Run `command --attempt N` as the next attempt, to its end; return its exit code, or BUSY.
 
-    Must be called from the main thread. A trainer ended by signal S gives 128 + S.
+    With a `device` of the queue only if the run still waits for this attempt, which is looked at with the run's
+    lock held: so nothing is started twice. Must be called from the main thread. A trainer ended by signal S
+    gives 128 + S.
     """
     lock = take_lock(paths)
     if lock is None:
         print(f"this run is already running: {paths.id}", file=sys.stderr)
+        return BUSY
+    attempt = _new_attempt(paths, resumed_from, device)
+    if device is not None and not is_due(read_small(paths.queued, Queued), attempt.attempt):
+        print(f"this run does not wait in the queue any more: {paths.id}", file=sys.stderr)
         return BUSY
     trainer: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
@@ -115,8 +129,10 @@ def run_attempt(
     signal.signal(signal.SIGINT, forward)
 
     refuse_all(paths, "the run was not running")
-    attempt = _new_attempt(paths, resumed_from)
     write_atomically(paths.attempt(attempt.attempt), msgspec.json.encode(attempt))
+    paths.queued.unlink(
+        missing_ok=True
+    )  # a kill between these two leaves a place that the attempt has overtaken
     kills_before = oom_kills()
     log = _open_log(paths.log(attempt.attempt))
     try:
@@ -145,7 +161,12 @@ def run_attempt(
     return code if code >= 0 else 128 - code
 
 
-def _new_attempt(paths: RunPaths, resumed_from: str | None) -> Attempt:
+def is_due(queued: Queued | None, attempt: int) -> bool:
+    """Whether the run waits in the queue for this attempt to be started."""
+    return queued is not None and queued.place is not None and queued.attempt == attempt
+
+
+def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) -> Attempt:
     ticks, boot = process_identity(os.getpid())
     return Attempt(
         attempt=max(paths.attempt_numbers(), default=0) + 1,
@@ -157,6 +178,7 @@ def _new_attempt(paths: RunPaths, resumed_from: str | None) -> Attempt:
         supervisor_start_ticks=ticks,
         started_at=time.time(),
         resumed_from=resumed_from,
+        device=device,
     )
 
 
@@ -212,13 +234,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m finetui_core.runs.supervisor")
     parser.add_argument("run", type=Path)
     parser.add_argument("--resumed-from")
+    parser.add_argument("--from-queue-on", metavar="DEVICE")
     options = parser.parse_args(arguments)
     os.umask(0o077)
     paths = RunPaths(options.run)
     try:
         resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
         command, environment = trainer_command(paths, resolved), trainer_environment(resolved)
-        return run_attempt(paths, command, environment, options.resumed_from)
+        if options.from_queue_on not in (None, CPU):
+            environment["CUDA_VISIBLE_DEVICES"] = options.from_queue_on
+        return run_attempt(paths, command, environment, options.resumed_from, options.from_queue_on)
     except (OSError, msgspec.DecodeError) as error:
         print(error, file=sys.stderr)
         return 1

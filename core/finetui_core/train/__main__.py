@@ -15,6 +15,8 @@ from pathlib import Path
 from finetui_core.errors import InputError
 from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.rate_range import RateRange
+from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.train.output import Output, Recorded, Silent
 
@@ -61,6 +63,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.recipe.options import Recipe
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
+    from finetui_core.train.range_test import raise_rate
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
     from finetui_core.train.setup import build_session, check_room, start_processes
     from finetui_core.train.tally import Tally
@@ -89,12 +92,16 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("data_check", **data_check_event(session))
         print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
-    reason, step = fit(session, progress, output, stop, tally)
-    if processes.index == 0:
-        with contextlib.suppress(OSError):
-            tally.keep(
-                paths, session.device, reason, session.schedule.total_steps, resumed=checkpoint is not None
-            )
+    rates = read_small(paths.rate_range, RateRange)
+    if rates is not None:
+        reason, step = raise_rate(session, rates, output, stop)
+    else:
+        reason, step = fit(session, progress, output, stop, tally)
+        if processes.index == 0:
+            with contextlib.suppress(OSError):
+                tally.keep(
+                    paths, session.device, reason, session.schedule.total_steps, resumed=checkpoint is not None
+                )
     output.event("finished", reason=reason, step=step)
     return 1 if reason == "diverged" else 0
 

@@ -60,14 +60,14 @@ def fit(
         left.evaluated(time.perf_counter() - began, best=None)
     phase("training")
     while progress.step < schedule.total_steps:
-        ended = _answer_requests(session, progress, output, stop, phase, save)
+        ended = answer_requests(session, progress, output, stop, phase, save)
         if ended is not None:
             return ended, progress.step
         step = progress.step + 1
         result = train_step(session, step)
         tally.step(result.tokens, result.seconds)
         left.stepped(step, result.seconds)
-        output.metric(_metric(session, step, result, left.after(step)))
+        output.metric(metric_record(session, step, result, left.after(step)))
         if not result.is_finite and not session.scaler.is_enabled():
             output.event("alarm", kind="nonfinite", step=step, message=_nonfinite_message(step, result))
             return "diverged", progress.step
@@ -111,7 +111,10 @@ def time_left(session: Session) -> TimeLeft:
     )
 
 
-def _metric(session: Session, step: int, result: StepResult, left: float | None) -> dict[str, Any]:
+def metric_record(
+    session: Session, step: int, result: StepResult, left: float | None = None
+) -> dict[str, Any]:
+    """What is recorded of a step; `left` are the seconds that the run still takes, where they are foretold."""
     record = {
         "step": step,
         "epoch": round(session.schedule.epoch_after(step), 6),
@@ -234,7 +237,7 @@ def save_checkpoint(session: Session, progress: Progress, output: Output, reason
     return True
 
 
-def _answer_requests(
+def answer_requests(
     session: Session,
     progress: Progress,
     output: Output,

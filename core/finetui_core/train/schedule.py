@@ -20,3 +20,8 @@ def learning_rate_at(step: int, *, peak: float, shape: str, warmup_steps: int, t
         return peak * done / warmup_steps
     progress = (done - warmup_steps) / max(1, total_steps - warmup_steps)
     return peak * SHAPES[shape](progress)
+
+
+def rising_rate(step: int, *, low: float, high: float, total_steps: int) -> float:
+    """Learning rate of step `step`, counted from 1, of a range test: from `low` to `high` by equal factors."""
+    return float(low * (high / low) ** ((step - 1) / max(1, total_steps - 1)))

@@ -43,11 +43,12 @@ def seed_step(seed: int, step: int, process: int) -> None:
     torch.manual_seed(int.from_bytes(digest) >> 1)
 
 
-def train_step(session: Session, step: int) -> StepResult:
+def train_step(session: Session, step: int, rate: float | None = None) -> StepResult:
     """Run optimizer step `step` (counted from 1) and return what it measured.
 
-    Gradients are those of the mean loss over the supervised tokens of the global batch, clipped to
-    `max_grad_norm`. A step whose loss or gradient is not finite leaves the weights as they were.
+    `rate` is the learning rate; left out, that of the recipe's schedule. Gradients are those of the mean loss
+    over the supervised tokens of the global batch, clipped to `max_grad_norm`. A step whose loss or gradient is
+    not finite leaves the weights as they were.
     """
     began = time.perf_counter()
     recipe, model, data = session.recipe.train, session.model, session.data.train
@@ -55,13 +56,14 @@ def train_step(session: Session, step: int) -> StepResult:
     lengths = {number: len(data[number][0]) for number in numbers}
     supervised = sum(supervised_tokens(data[number][1]) for number in numbers)
     mine = share_of_process(numbers, lengths, session.processes.index, session.processes.count)
-    rate = learning_rate_at(
-        step,
-        peak=recipe.learning_rate or 0.0,
-        shape=recipe.lr_scheduler_type,
-        warmup_steps=session.warmup_steps,
-        total_steps=session.schedule.total_steps,
-    )
+    if rate is None:
+        rate = learning_rate_at(
+            step,
+            peak=recipe.learning_rate or 0.0,
+            shape=recipe.lr_scheduler_type,
+            warmup_steps=session.warmup_steps,
+            total_steps=session.schedule.total_steps,
+        )
     for group in session.optimizer.param_groups:
         group["lr"] = rate
 

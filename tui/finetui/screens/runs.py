@@ -17,7 +17,7 @@ from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.status_line import StatusLine
 from finetui.widgets.table import Record, Table
-from finetui_core.errors import InputError
+from finetui_core.errors import InputError, RunFailed
 from finetui_core.runs.filter import DEFAULT_SORT, run_filter, sort_runs
 from finetui_core.runs.listing import Listed, Listing
 from finetui_core.runs.liveness import LIVE
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from finetui.app import Studio
     from finetui.run_changes import Change
     from finetui.widgets.filter_bar import FilterBar
+    from finetui_core.runs.queue import Direction
 
 PLACES = ("", ARCHIVE, TRASH)
 """The folders inside the folder of runs that are shown in turn; the first is that folder itself."""
 ORDER = "runs_list"
 MOST_WAIT = 0.2
 """Seconds that reading waits for a page to be shown."""
+_OF_SEVERAL = frozenset({"tag", "note", "archive", "delete"})
+"""What is done to the marked runs, where there are any."""
+_IN_QUEUE = ("runs.queue_up", "runs.queue_down", "runs.unqueue")
 _ONLY_READ = "a run of another trainer is only read"
 
 
@@ -53,6 +57,7 @@ class RunsScreen(Screen[None]):
         self._listed = Listed(())
         self._runs: dict[str, RunSummary] = {}
         self._records: dict[str, tuple[RunSummary, int, Record]] = {}
+        self._stands = ""
         self._order = recall(ORDER, Order, Order(DEFAULT_SORT))
         self._filter = ""
         self._done: list[Change] = []
@@ -80,7 +85,7 @@ class RunsScreen(Screen[None]):
 
     # Reading: in a thread, page by page.
 
-    def _read(self) -> tuple[str, Listed]:
+    def _read(self) -> tuple[str, Listed, str]:
         place, everything = self._place, self._everything
         self._everything = False
         listed = Listed(())
@@ -89,19 +94,19 @@ class RunsScreen(Screen[None]):
                 self._page_shown.clear()
                 self.call_later(self._show_page, place, listed)
                 self._page_shown.wait(MOST_WAIT)  # both would be slower if they worked at the same time
-        return place, listed
+        return place, listed, _standstill(self._root, listed)
 
     def _show_page(self, place: str, listed: Listed) -> None:
-        self._show((place, listed))
+        self._show((place, listed, self._stands))
         self.call_after_refresh(self._page_shown.set)
 
-    def _show(self, found: tuple[str, Listed]) -> None:
-        place, listed = found
+    def _show(self, found: tuple[str, Listed, str]) -> None:
+        place, listed, stands = found
         minute = int(self._clock() // 60)
         if place != self._place:
             self._poller.now()
-        elif (listed, minute) != (self._listed, self._minute) or not self._minute:
-            self._listed, self._minute = listed, minute
+        elif (listed, minute, stands) != (self._listed, self._minute, self._stands) or not self._minute:
+            self._listed, self._minute, self._stands = listed, minute, stands
             self._runs = {run.id: run for run in listed.runs}
             self._records = {key: kept for key, kept in self._records.items() if key in self._runs}
             self._show_runs()
@@ -121,7 +126,16 @@ class RunsScreen(Screen[None]):
         live = sum(run.state in LIVE for run in listed.runs)
         sort = f"{order.column}{', reversed' if order.reverse else ''}"
         line = title(
-            self._root, self._place, len(shown), len(listed.runs), live, listed.unread, sort, self._filter
+            self._root,
+            self._place,
+            len(shown),
+            len(listed.runs),
+            live,
+            listed.unread,
+            sort,
+            self._filter,
+            sum(run.state == "queued" for run in listed.runs),
+            self._stands,
         )
         self.query_one("#title", Lines).show((line,))
         table = self.query_one(Table)
@@ -165,6 +179,8 @@ class RunsScreen(Screen[None]):
             reasons = dict.fromkeys(("runs.archive", "runs.delete"), f"it is {run.state}")
         elif self._place == TRASH:
             reasons = {"runs.delete": "it is in the trash"}
+        if run is None or run.state != "queued" or self._place:
+            reasons |= dict.fromkeys(_IN_QUEUE, "it does not wait in the queue")
         if len(self._targets_to_compare()) < 2:
             reasons["runs.compare"] = "mark another run with space"
         if not self._done:
@@ -175,7 +191,7 @@ class RunsScreen(Screen[None]):
     def _possible(self, action: str) -> bool:
         """Whether the action can be done for the chosen run; if not, the reason is told."""
         reason = self.query_one(KeyBar).unavailable.get(f"runs.{action}")
-        marked = bool(self.query_one(Table).marked) and action not in ("rename", "compare", "undo")
+        marked = bool(self.query_one(Table).marked) and action in _OF_SEVERAL
         if reason is None or marked:
             return True
         self._studio.notice(f"{action}: {reason}", "warning")
@@ -269,6 +285,29 @@ class RunsScreen(Screen[None]):
             question = f"Delete {_names(paths)}? It goes to {TRASH} in the folder of runs; u brings it back."
             self.app.push_screen(Confirm(question), lambda yes: self._change(change) if yes else None)
 
+    def action_queue_up(self) -> None:
+        self._queue("queue_up", "up")
+
+    def action_queue_down(self) -> None:
+        self._queue("queue_down", "down")
+
+    def action_unqueue(self) -> None:
+        self._queue("unqueue", None)
+
+    def _queue(self, name: str, direction: "Direction | None") -> None:
+        """Move the chosen run within the queue, or take it out."""
+        from finetui.run_changes import move_in_queue, take_out_of_queue
+
+        run = self._chosen_run()
+        if run is not None and self._possible(name):
+            there = partial(move_in_queue, direction=direction) if direction else take_out_of_queue
+            self._change(partial(there, self._root, Path(run.path)))
+
+    def action_queue_go(self) -> None:
+        from finetui.run_changes import pause_or_start_queue
+
+        self._change(partial(pause_or_start_queue, self._root))
+
     def action_undo(self) -> None:
         if self._possible("undo"):
             change = self._done[-1]
@@ -323,7 +362,7 @@ class RunsScreen(Screen[None]):
     def _do(self, change: Callable[[], "Change"]) -> None:
         try:
             done = change()
-        except (InputError, OSError) as error:
+        except (InputError, RunFailed, OSError) as error:
             self.call_later(self._studio.notice, str(error), "error")
         else:
             self.call_later(self._changed, [*self._done, done], f"{done.said}   u undoes it")
@@ -331,7 +370,7 @@ class RunsScreen(Screen[None]):
     def _undo(self, change: "Change") -> None:
         try:
             change.undo()
-        except (InputError, OSError) as error:
+        except (InputError, RunFailed, OSError) as error:
             self.call_later(self._studio.notice, str(error), "error")
         else:
             kept = [one for one in self._done if one is not change]
@@ -381,6 +420,16 @@ class RunsScreen(Screen[None]):
 
 def _names(paths: Sequence[Path]) -> str:
     return paths[0].name if len(paths) == 1 else f"{len(paths)} runs"
+
+
+def _standstill(root: Path, listed: Listed) -> str:
+    """Why the runs that wait are not being started; "" where they are, or where none waits."""
+    queued = sum(run.state == "queued" for run in listed.runs)
+    if not queued:
+        return ""
+    from finetui_core.runs.queue import standstill
+
+    return standstill(root, queued)
 
 
 def _said(error: InputError) -> str:

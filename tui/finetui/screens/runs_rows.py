@@ -33,6 +33,7 @@ PLACES = {"": "", ARCHIVE: "archived ", TRASH: "deleted "}
 def record(run: RunSummary, now: float) -> Record:
     """The line about a run; a note gives way to the reason of the state where there is none."""
     words, style = states.state_words(run.state)
+    words += f" {run.queue_number}" if run.queue_number else ""
     total = f"/{wording.count(run.total_steps)}" if run.total_steps else ""
     return Record(
         run.id,
@@ -70,16 +71,31 @@ def about(run: RunSummary) -> tuple[Row, Row]:
 
 
 def title(
-    root: Path, place: str, shown: int, runs: int, live: int, unread: int, sort: str, filter: str
+    root: Path,
+    place: str,
+    shown: int,
+    runs: int,
+    live: int,
+    unread: int,
+    sort: str,
+    filter: str,
+    queued: int = 0,
+    stands: str = "",
 ) -> Row:
     """How many runs of which kind are in which folder, and which of them are shown in what order."""
     counted = f" {runs:,} {PLACES[place]}{'run' if runs == 1 else 'runs'}"
     if unread:
         counted += f", reading {unread:,} more"
     elif not place:
-        counted += f", {live:,} under way"
+        counted += f", {live:,} under way" + (f", {queued:,} queued" if queued else "")
     chosen = f"   {shown:,} fit: {filter}" if filter else ""
-    return (counted, ""), (chosen, "accent"), (f"   by {sort}   in {short(root)}", "muted")
+    standing = f"   {stands}" if stands and not place else ""
+    return (
+        (counted, ""),
+        (standing, "warning"),
+        (chosen, "accent"),
+        (f"   by {sort}   in {short(root)}", "muted"),
+    )
 
 
 def nothing(root: Path, place: str, filter: str) -> tuple[Row, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from finetui_core.errors import InputError
 from finetui_core.recipe.document import similar_file
 from finetui_core.recipe.edit import rename, rename_table, set_value, toml_value, unset
-from finetui_core.recipe.faults import SWITCH_WORDS
+from finetui_core.recipe.faults import SWITCH_WORDS, OptionPath
 from finetui_core.recipe.load import Checked, Located
 from finetui_core.recipe.names import folded, meant_option, meant_table
 from finetui_core.recipe.paths import resolve_path
@@ -20,10 +20,11 @@ from finetui_core.recipe.wording import printable
 
 @dataclass(frozen=True, slots=True)
 class Mend:
-    """What would be done, in words, and the text after it."""
+    """What would be done, in words, the text after it, and the option (or the table, of "") that is then right."""
 
     says: str
     text: str
+    path: OptionPath
 
 
 def mend(text: str, checked: Checked, fault: Located, folder: Path) -> Mend | None:
@@ -31,15 +32,15 @@ def mend(text: str, checked: Checked, fault: Located, folder: Path) -> Mend | No
 
     `folder` is where relative paths start. Whatever else the text holds keeps every byte.
     """
-    for says, change in _ways(text, checked, fault, folder):
+    for says, path, change in _ways(text, checked, fault, folder):
         try:
-            return Mend(says, change())
+            return Mend(says, change(), path)
         except InputError:
             continue
     return None
 
 
-Way = tuple[str, Callable[[], str]]
+Way = tuple[str, OptionPath, Callable[[], str]]
 
 
 def _ways(text: str, checked: Checked, fault: Located, folder: Path) -> Iterator[Way]:
@@ -57,9 +58,9 @@ def _ways(text: str, checked: Checked, fault: Located, folder: Path) -> Iterator
 def _unknown_table(text: str, checked: Checked, name: str) -> Iterator[Way]:
     if not isinstance(checked.values[name], dict):
         if (meant := meant_option("", name)) is not None:
-            yield f"move it to [{meant[0]}] as {meant[1]}", partial(rename, text, "", name, *meant)
+            yield f"move it to [{meant[0]}] as {meant[1]}", meant, partial(rename, text, "", name, *meant)
     elif (table := meant_table(name)) is not None:
-        yield f"write [{table}]", partial(rename_table, text, name, table)
+        yield f"write [{table}]", (table, ""), partial(rename_table, text, name, table)
 
 
 def _unknown_option(text: str, table: str, key: str) -> Iterator[Way]:
@@ -67,25 +68,29 @@ def _unknown_option(text: str, table: str, key: str) -> Iterator[Way]:
     if meant is None:
         return
     says = f"write {meant[1]}" if meant[0] == table else f"move it to [{meant[0]}] as {meant[1]}"
-    yield says, partial(rename, text, table, key, *meant)
+    yield says, meant, partial(rename, text, table, key, *meant)
 
 
 def _value(text: str, checked: Checked, fault: Located, option: OptionInfo, folder: Path) -> Iterator[Way]:
     written = checked.values[option.table][option.name]
     if fault.absent:
         if isinstance(written, str) and (near := _similar(option, written, folder)) is not None:
-            yield f"write {toml_value(near)}", partial(set_value, text, *option.path, near)
+            yield f"write {toml_value(near)}", option.path, partial(set_value, text, *option.path, near)
         return
     meant = _meant(option, written)
     if meant is not None and repr(meant) != repr(written):
-        yield f"write {printable(toml_value(meant))}", partial(set_value, text, *option.path, meant)
+        yield (
+            f"write {printable(toml_value(meant))}",
+            option.path,
+            partial(set_value, text, *option.path, meant),
+        )
     elif not option.required:
         default = (
             "the run then decides"
             if option.default is None
             else f"the default is {toml_value(option.default)}"
         )
-        yield f"take it out: {default}", partial(unset, text, *option.path)
+        yield f"take it out: {default}", option.path, partial(unset, text, *option.path)
 
 
 def _similar(option: OptionInfo, written: str, folder: Path) -> str | None:

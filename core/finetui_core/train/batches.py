@@ -48,11 +48,6 @@ class Schedule:
         return step % self.steps_per_epoch == 0
 
 
-def total_steps(rows: int, batch_size: int, epochs: int, max_steps: int) -> int:
-    """Optimizer steps of a run; a positive `max_steps` wins over `epochs`."""
-    return max_steps if max_steps > 0 else epochs * -(-rows // batch_size)
-
-
 def share_of_process(
     rows: Sequence[int], lengths: Mapping[int, int], process: int, processes: int
 ) -> list[int]:

@@ -14,12 +14,12 @@ from accelerate.utils import set_seed
 from finetui_core.data.prepare import Prepared, prepare
 from finetui_core.data.reading import context_length, read_with
 from finetui_core.errors import InputError, Problem
-from finetui_core.recipe.defaults import fill_defaults, warmup_step_count
+from finetui_core.recipe.defaults import fill_defaults, total_steps, warmup_step_count
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Identity, read_small
-from finetui_core.train.batches import Schedule, total_steps
+from finetui_core.train.batches import Schedule
 from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
 from finetui_core.train.evaluation import ALONE, ProbeText, Processes, fixed_subset
 from finetui_core.train.forward import Layout

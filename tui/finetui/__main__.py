@@ -8,6 +8,7 @@ from pathlib import Path
 USAGE_ERROR = 2
 DATA_ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
 """What a lone argument ends in that is a data set to open."""
+RECIPE_ENDING = ".toml"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,11 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _studio(Path(arguments[0]))
     if len(arguments) == 1 and arguments[0] not in COMMANDS and arguments[0].endswith(DATA_ENDINGS):
         return _studio(None, arguments[0])
+    if len(arguments) == 1 and arguments[0] not in COMMANDS and arguments[0].endswith(RECIPE_ENDING):
+        return _studio(None, recipe=arguments[0])
     return run_command(arguments, interface())
 
 
-def _studio(root: Path | None, data: str = "") -> int:
-    """Show the runs in the folder `root`; where that is itself a run, open it; `data` is a data set to open."""
+def _studio(root: Path | None, data: str = "", recipe: str = "") -> int:
+    """Show the runs in the folder `root`; where that is itself a run, open it; `data` is a data set to open, `recipe`
+    a recipe."""
     from finetui.leaving import end_at_once
 
     end_at_once()
@@ -60,7 +64,14 @@ def _studio(root: Path | None, data: str = "") -> int:
     opened = folder if root is not None and is_run(folder) else None
     if opened is not None:
         folder = folder.parent
-    studio = Studio(folder, loaded=loaded, look=MachineReader(folder).read, opened=opened, opened_data=data)
+    studio = Studio(
+        folder,
+        loaded=loaded,
+        look=MachineReader(folder).read,
+        opened=opened,
+        opened_data=data,
+        opened_recipe=Path(recipe).expanduser().absolute() if recipe else None,
+    )
     try:
         return asyncio.run(studio.run_on_terminal())
     finally:

@@ -171,6 +171,83 @@ ACTIONS = (
     Action("row.raw", ("w",), "as written", "Show the row as it is written in the file, and back."),
     Action("row.edit", ("e",), "edit", "Edit this row in your editor; the set goes into a new file."),
     Action("row.copy_row", ("c",), "copy row", "Copy the row as it is written in the file, secrets too."),
+    Action("recipe.next_fault", ("f",), "fault", "Go to the next fault, in the form and in the text."),
+    Action("recipe.apply", ("a",), "mend", "Do what is offered to mend this fault."),
+    Action("recipe.switch", ("tab",), "text", "Go to the text, or to what stands in its place, and back."),
+    Action("recipe.save", ("w", "ctrl+s"), "save", "Write the recipe into its file."),
+    Action("recipe.start", ("s",), "start", "Start a run of this recipe; asks first, and saves it."),
+    Action("recipe.undo", ("u", "ctrl+z"), "undo", "Undo the last change, of the form or the text."),
+    Action("recipe.unset", ("x", "delete"), "default", "Take the option out: its default holds again."),
+    Action(
+        "recipe.next_value", ("space",), "next value", "Take the next of a few values: turns a switch over."
+    ),
+    Action("recipe.find", ("slash",), "find", "Show only the options whose name or help has what you type."),
+    Action("recipe.level", ("l",), "level", "Show the essential options, then the common ones, then all."),
+    Action("recipe.difference", ("d",), "differs", "Show what differs from the defaults, a preset or a run."),
+    Action("recipe.editor", ("e",), "editor", "Edit the text in your own editor, and come back."),
+    Action("recipe.new", ("n",), "new", "Start a new recipe from a preset."),
+    Action("recipe.open_file", ("o",), "open", "Open another recipe: asks for its path."),
+    Action(
+        "recipe.again", ("r",), "read again", "Read the file again; asks where changes would be lost.", False
+    ),
+    Action(
+        "recipe.presets", ("p",), "presets", "Choose a preset, and show what differs from it.", in_bar=False
+    ),
+    Action(
+        "recipe.more", ("plus", "equals_sign"), "more", "A step up: 1-2-5, or twice as much.", in_bar=False
+    ),
+    Action("recipe.less", ("minus",), "less", "A step down.", in_bar=False),
+    Action("recipe.fault_before", ("F",), "fault before", "Go to the fault before.", in_bar=False),
+    Action("recipe.redo", ("ctrl+r", "ctrl+y"), "redo", "Do again what was undone.", in_bar=False),
+    Action(
+        "recipe.earlier", ("left",), "compare", "Compare with the one before: defaults, presets, runs.", False
+    ),
+    Action("recipe.later", ("right",), "compare", "Compare with the next one.", in_bar=False),
+    Action(
+        "recipe.take", ("c",), "take", "Take the value of the other side at the chosen difference.", False
+    ),
+    Action(
+        "recipe.about", ("i",), "more about", "Show all that is known of the chosen option.", in_bar=False
+    ),
+    Action("recipe.save_as", ("W",), "save as", "Write the recipe into a new file.", in_bar=False),
+    Action(
+        "recipe.back", ("escape", "b"), "back", "Go back to the form, all options and the text.", in_bar=False
+    ),
+    Action("text.form", ("tab", "escape"), "form", "Go back to the form.", does="screen.switch"),
+    Action("text.next_fault", ("f8", "ctrl+n"), "fault", "Go to the next fault.", does="screen.next_fault"),
+    Action(
+        "text.fault_before", ("f7",), "fault before", "Go to the fault before.", False, "screen.fault_before"
+    ),
+    Action(
+        "text.apply", ("f9", "ctrl+t"), "mend", "Do what is offered to mend this fault.", does="screen.apply"
+    ),
+    Action("text.save", ("ctrl+s", "f2"), "save", "Write the recipe into its file.", does="screen.save"),
+    Action("text.undo", ("ctrl+z",), "undo", "Undo the last change.", does="screen.undo"),
+    Action("text.redo", ("ctrl+y", "ctrl+r"), "redo", "Do again what was undone.", does="screen.redo"),
+    Action("text.left", ("left",), "left", "Go a character to the left.", in_bar=False),
+    Action("text.right", ("right",), "right", "Go a character to the right.", in_bar=False),
+    Action("text.up", ("up",), "up", "Go up a line.", in_bar=False),
+    Action("text.down", ("down",), "down", "Go down a line.", in_bar=False),
+    Action("text.word_left", ("ctrl+left",), "word left", "Go to the word before.", in_bar=False),
+    Action("text.word_right", ("ctrl+right",), "word right", "Go behind the next word.", in_bar=False),
+    Action("text.start", ("home", "ctrl+a"), "line start", "Go to the start of the line.", in_bar=False),
+    Action("text.end", ("end", "ctrl+e"), "line end", "Go to the end of the line.", in_bar=False),
+    Action("text.page_up", ("pageup",), "page up", "Go up a screenful.", in_bar=False),
+    Action("text.page_down", ("pagedown",), "page down", "Go down a screenful.", in_bar=False),
+    Action("text.first", ("ctrl+home",), "first", "Go to the start of the text.", in_bar=False),
+    Action("text.last", ("ctrl+end",), "last", "Go to the end of the text.", in_bar=False),
+    Action("text.new_line", ("enter",), "new line", "Begin a new line.", in_bar=False),
+    Action(
+        "text.backspace", ("backspace", "ctrl+h"), "backspace", "Take out the character before.", in_bar=False
+    ),
+    Action(
+        "text.delete", ("delete", "ctrl+d"), "delete", "Take out the character at the cursor.", in_bar=False
+    ),
+    Action("text.delete_line_end", ("ctrl+k",), "delete line end", "Take out the rest of the line.", False),
+    Action("choose.accept", ("enter",), "choose", "Take the chosen answer."),
+    Action("choose.down", ("down", "j", "tab"), "down", "Go to the next answer."),
+    Action("choose.up", ("up", "k", "shift+tab"), "up", "Go to the answer before.", in_bar=False),
+    Action("choose.cancel", ("q", "escape"), "back", "Change nothing."),
     Action("plan.accept", ("enter", "y"), "do it", "Go on: asks for the name of the new file."),
     Action("plan.close", ("q", "escape"), "do nothing", "Close this page and do nothing."),
     Action("confirm.yes", ("y",), "yes", "Do it."),
@@ -211,7 +288,10 @@ SCOPES: Mapping[str, str] = {
     "station": "Train, without a run",
     "data": "A data set",
     "row": "A row of a data set",
+    "recipe": "A recipe",
+    "text": "The text of a recipe",
     "plan": "What a command would do",
+    "choose": "A question with a few answers",
     "confirm": "A question",
     "help": "The help page",
     "told": "What a command said",
@@ -226,10 +306,13 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "Train, text": ("log", "run", "studio"),
     "Data": ("table", "data", "studio"),
     "Data, a row": ("row", "log", "studio"),
+    "Recipe": ("table", "recipe", "studio"),
+    "Recipe, text": ("text", "studio"),
     "Filter": ("filter",),
     "Train, without a run": ("station", "studio"),
     "Text": ("ask", "path"),
     "Question": ("confirm",),
+    "Answers": ("choose",),
     "Help": ("help",),
     "What a command said": ("told", "log"),
     "What a command would do": ("plan", "log"),

@@ -32,6 +32,7 @@ from finetui_core.themes import DEFAULT, load_theme, theme_files
 if TYPE_CHECKING:
     from finetui.screens.data import DataScreen
     from finetui.screens.palette import Choice
+    from finetui.screens.recipe import RecipeScreen
     from finetui.screens.run import RunScreen
 
 TERMINAL_CHECK_SECONDS = 3.0
@@ -48,7 +49,8 @@ class Studio(App[None]):
     """Shows the runs under `root`.
 
     `clock` gives unix seconds. `look`, called in a thread every few seconds, gives what the first line says of the
-    machine; without it, nothing is said. `opened` is a run to open at once, `opened_data` a data set.
+    machine; without it, nothing is said. `opened` is a run to open at once, `opened_data` a data set,
+    `opened_recipe` a recipe.
     """
 
     CSS_PATH = "styles.tcss"
@@ -66,6 +68,7 @@ class Studio(App[None]):
         look: Callable[[], Machine] | None = None,
         opened: Path | None = None,
         opened_data: str = "",
+        opened_recipe: Path | None = None,
     ) -> None:
         super().__init__()
         loaded = loaded or Loaded(Settings())
@@ -78,8 +81,11 @@ class Studio(App[None]):
         self._look = look
         self._opened = opened
         self._opened_data = opened_data
+        self._opened_recipe = opened_recipe
         self._train: RunScreen | None = None
         self._data: DataScreen | None = None
+        self._recipe: RecipeScreen | None = None
+        self._asks_to_quit = False
         self.being_continued: set[Path] = set()
         self.animation_level = "none"
         self._start_theme(loaded.settings.theme)
@@ -101,6 +107,8 @@ class Studio(App[None]):
             self.open_runs([self._opened])
         if self._opened_data:
             self.open_data(self._opened_data)
+        if self._opened_recipe is not None:
+            self._show_recipe().open(self._opened_recipe)
         self.set_interval(THEME_CHECK_SECONDS, self._reload_theme)
         if self._look:
             self.set_timer(0.2, self._look_at_machine)
@@ -137,6 +145,8 @@ class Studio(App[None]):
             self._leave_station()
         elif station == "data":
             self._show_data().open_last()
+        elif station == "recipe":
+            self._show_recipe().open_last()
         elif station != "train":
             self._show_station(station)
         elif self._train is None:
@@ -160,6 +170,39 @@ class Studio(App[None]):
             self._leave_station()
             self.push_screen(self._data)
         return self._data
+
+    def _show_recipe(self) -> "RecipeScreen":
+        """The station stays as it is when it is left, with what is not saved."""
+        from finetui.screens.recipe import RecipeScreen
+
+        if self._recipe is None:
+            self._recipe = RecipeScreen(self._root)
+            self.install_screen(self._recipe, "recipe")
+        if self.screen is not self._recipe:
+            self._leave_station()
+            self.push_screen(self._recipe)
+        return self._recipe
+
+    async def action_quit(self) -> None:
+        """Ask once before changes of a recipe are lost; asked to quit again, keep them for the next start."""
+        draft = self._recipe.draft if self._recipe is not None else None
+        if draft is None or not draft.unsaved or self._asks_to_quit:
+            self._keep_unsaved()
+            self.exit()
+            return
+        from finetui.recipe_asking import ask_to_quit
+
+        self._asks_to_quit = True
+        ask_to_quit(self, draft, self.exit, self._stay)
+
+    def _stay(self) -> None:
+        self._asks_to_quit = False
+
+    def _keep_unsaved(self) -> None:
+        if self._recipe is not None and self._recipe.draft is not None:
+            from finetui.recipe_files import keep_unsaved
+
+            keep_unsaved(self._recipe.draft)
 
     async def _open_live_run(self) -> None:
         from finetui_core.runs.live import LiveRuns
@@ -305,6 +348,7 @@ class Studio(App[None]):
     def _leave(self, code: int) -> None:
         """Quit; if a thread that hangs or writing to a dead terminal holds that up, end the process."""
         end_by_force_later(code, getattr(self._driver, "attrs_before", None))
+        self._keep_unsaved()
         self.exit(return_code=code)
 
 

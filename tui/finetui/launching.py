@@ -24,7 +24,7 @@ _LOOK_EVERY = 0.2  # seconds between two looks whether the screens have ended
 
 
 class UsedRecipe(msgspec.Struct, frozen=True):
-    """The recipe that a run was started from last."""
+    """The recipe that a run was started from last, or that was opened or saved since."""
 
     path: str
 

@@ -11,13 +11,18 @@ from textual.worker import get_current_worker
 
 from finetui import launching
 from finetui.launching import Launched
+from finetui.widgets.text_editor import TextEditor
 
 if TYPE_CHECKING:
     from finetui.app import Studio
 
 RECIPE = "Recipe of the new run (a TOML file)"
 CONTINUE = "Continue this run from its newest sound checkpoint, exactly as if it had not ended?"
-_OFFERED_ON = {"runs", "station"}  # scopes of the screens from which the new run is opened by itself
+_OFFERED_ON = {
+    "runs",
+    "station",
+    "recipe",
+}  # scopes of the screens from which the new run is opened by itself
 _BUSY_SECONDS = 0.5
 
 
@@ -26,16 +31,26 @@ def ask_to_start(studio: "Studio", root: Path) -> None:
     from finetui.screens.ask import Ask
 
     def answered(text: str | None) -> None:
-        if text is None:
-            return
-        recipe = launching.recipe_path(text)
-        launching.keep_recipe(recipe)
-        studio.notice(f"starting {recipe.name}: reading the rows and loading the model …")
-        ended = partial(_started, studio, recipe.name, studio.train)
-        _launch(studio, launching.train_arguments(recipe, root), ended)
+        if text is not None:
+            _start(studio, launching.recipe_path(text), root)
 
     proposed = launching.proposed_recipe()
     studio.push_screen(Ask(RECIPE, proposed, launching.check_recipe, launching.complete_path), answered)
+
+
+def ask_to_start_recipe(studio: "Studio", recipe: Path, root: Path) -> None:
+    """Ask whether to start a run of a recipe that has no fault, in the folder `root`."""
+    from finetui.screens.confirm import Confirm
+
+    question = Confirm(f"Start a run of {recipe.name}?")
+    studio.push_screen(question, lambda yes: _start(studio, recipe, root) if yes else None)
+
+
+def _start(studio: "Studio", recipe: Path, root: Path) -> None:
+    launching.keep_recipe(recipe)
+    studio.notice(f"starting {recipe.name}: reading the rows and loading the model …")
+    ended = partial(_started, studio, recipe.name, studio.train)
+    _launch(studio, launching.train_arguments(recipe, root), ended)
 
 
 def ask_to_continue(studio: "Studio", run: Path) -> None:
@@ -92,9 +107,9 @@ def _tell(studio: "Studio", title: str, launched: Launched) -> None:
 
 
 def _waits(studio: "Studio") -> bool:
-    """Whether the user looks at the list of runs, or at Train without a run."""
+    """Whether the user looks at the list of runs, at Train without a run, or at the form of a recipe."""
     return bool(_OFFERED_ON & set(getattr(studio.screen, "SCOPES", ()))) and not _is_typed_in(studio)
 
 
 def _is_typed_in(studio: "Studio") -> bool:
-    return studio.screen.is_modal or isinstance(studio.focused, Input)
+    return studio.screen.is_modal or isinstance(studio.focused, Input | TextEditor)

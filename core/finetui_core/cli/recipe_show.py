@@ -1,35 +1,21 @@
 """`ftui recipe show FILE`: each option's value, and whether it was given, is a default, or is left to the run."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from finetui_core.cli.recipe_check import note
 from finetui_core.cli.say import data, data_json, talk
 from finetui_core.errors import InputError
 from finetui_core.recipe.advice import advise
-from finetui_core.recipe.defaults import explain, fill_defaults
 from finetui_core.recipe.document import read_text
 from finetui_core.recipe.edit import toml_value
-from finetui_core.recipe.facts import Facts, look
-from finetui_core.recipe.load import Checked, check_recipe
-from finetui_core.recipe.table import OptionInfo, option_table, table_names
+from finetui_core.recipe.facts import look
+from finetui_core.recipe.load import check_recipe
+from finetui_core.recipe.shown import shown_options
+from finetui_core.recipe.table import table_names
 
 LEVELS = ("essential", "common", "all")
 _NO_VALUE = {"run": "by the run", "default": "none"}
-_NEEDS_ROWS = ("train.num_train_epochs", "lora.lora_dropout")
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """`origin` is "given", "default", or "run" where it is decided when the run starts; `value` is then what
-    is expected, or None."""
-
-    option: OptionInfo
-    value: Any
-    origin: str
-    why: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     if serious:
         raise InputError(serious)
     facts = look(checked.recipe)
-    every = _shown(checked, facts)
+    every = shown_options(checked, facts)
     shown = [
         one
         for one in every
@@ -87,31 +73,3 @@ def run(options: argparse.Namespace) -> int:
     for problem in checked.problems:
         talk(str(problem))
     return 0
-
-
-def _shown(checked: Checked, facts: Facts) -> list[Shown]:
-    filled = fill_defaults(
-        checked.recipe,
-        train_rows=facts.rows or 0,
-        hidden_size=facts.hidden_size,
-        model_type=facts.model_type,
-        parameters=None,
-        context_length=facts.context_length,
-    )
-    decided = {one["option"]: one for one in explain(checked.recipe, filled)}
-    return [_one(option, checked, decided, facts) for option in option_table()]
-
-
-def _one(option: OptionInfo, checked: Checked, decided: dict[str, dict[str, Any]], facts: Facts) -> Shown:
-    value = getattr(getattr(checked.recipe, option.table), option.name)
-    if option.path in checked.given:
-        return Shown(option, value, "given", checked.given[option.path])
-    if option.dotted in decided:
-        found = decided[option.dotted]
-        known = facts.rows is not None or option.dotted not in _NEEDS_ROWS
-        return Shown(option, found["value"] if known else None, "run", f"{found['why']} ({found['source']})")
-    if value is None:
-        return Shown(option, None, "default", "none")
-    if value != option.default:
-        return Shown(option, value, "default", "follows from the method")
-    return Shown(option, value, "default", option.source or option.help)

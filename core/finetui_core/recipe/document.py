@@ -66,15 +66,20 @@ def parse_toml(text: str, name: str) -> dict[str, Any]:
 
 def nearest_file(path: Path) -> str:
     """A hint that names the entry most like the missing one, or says that its folder is missing too."""
-    folder = path.parent
-    if not folder.is_dir():
-        return f"its folder {printable(folder)} does not exist either"
+    if not path.parent.is_dir():
+        return f"its folder {printable(path.parent)} does not exist either"
+    close = similar_file(path)
+    return f"did you mean {printable(close)}?" if close is not None else "check the path"
+
+
+def similar_file(path: Path) -> Path | None:
+    """The entry of the folder whose name is most like that of the path; None where none is like it."""
     try:
-        names = sorted(entry.name for entry in folder.iterdir())
+        names = sorted(entry.name for entry in path.parent.iterdir())
     except OSError:
-        return "check the path"
+        return None
     close = difflib.get_close_matches(path.name, names, n=1)
-    return f"did you mean {printable(folder / close[0])}?" if close else "check the path"
+    return path.parent / close[0] if close else None
 
 
 def _bad(path: Path, what: str, hint: str) -> InputError:

@@ -10,13 +10,14 @@ from typing import Any
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.document import parse_toml
-from finetui_core.recipe.positions import Pair, Positions, find_positions
+from finetui_core.recipe.positions import KeyPath, Pair, Positions, find_positions
 
 _BOM = "\ufeff"
 _STRING_OR_COMMENT = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:\\.|[^"\\])*"' r"|'[^']*'" r"|#[^\r\n]*",
     re.DOTALL,
 )
+_NAME = re.compile(r"[ \t]*([A-Za-z0-9_-]+|\"(?:\\.|[^\"\\])*\"|'[^']*')")
 _AFTER_INLINE = re.compile(r"[ \t]*,[ \t]*")
 _BEFORE_INLINE = re.compile(r"[ \t]*,[ \t\r\n]*$")
 
@@ -33,6 +34,53 @@ def set_value(text: str, table: str, key: str, value: Any) -> str:
 def unset(text: str, table: str, key: str) -> str:
     """The text without the option; the comment behind it stays. Raises InputError as `set_value` does."""
     return _edited(text, table, key, None, takes_out=True)
+
+
+def rename(text: str, table: str, key: str, new_table: str, new_key: str) -> str:
+    """The text in which an option is written under another name, in its place or in another table.
+
+    In the same table nothing but the name changes; moved to another one, the option follows the last of that. A
+    `table` of "" stands for what is outside of every table. Raises InputError as `set_value` does, and where the
+    new name is written already.
+    """
+    mark, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
+    expected = parse_toml(text, "the recipe")
+    home = expected.get(table) if table else expected
+    target = expected.get(new_table, {})
+    if not isinstance(home, dict) or key not in home or not isinstance(target, dict) or new_key in target:
+        raise _impossible(table, key)
+    value = home.pop(key)
+    expected.setdefault(new_table, target)[new_key] = value
+    if table == new_table:
+        edited = _renamed(text, find_positions(text), (table, key), new_key)
+    else:
+        edited = set_value(text, new_table, new_key, value)
+        edited = _without(edited, find_positions(edited), table, key)
+    _prove(edited, expected, table, key)
+    return mark + edited
+
+
+def rename_table(text: str, table: str, new_table: str) -> str:
+    """The text in which a table has another name; nothing else changes. Raises InputError as `rename` does."""
+    mark, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
+    expected = parse_toml(text, "the recipe")
+    if table not in expected or new_table in expected:
+        raise _impossible(table, "")
+    expected[new_table] = expected.pop(table)
+    positions = find_positions(text)
+    headers = [text.rindex("[", 0, end) + 1 for path, end in positions.headers.items() if path[0] == table]
+    first_header = min(positions.headers.values(), default=len(text))
+    inline = (table,) in positions.pairs
+    pairs = [
+        pair.key
+        for path, pair in positions.pairs.items()
+        if path[0] == table and pair.key < first_header and (len(path) == 1 or not inline)
+    ]
+    edited = text
+    for start in sorted({*headers, *pairs}, reverse=True):
+        edited = _with_name(edited, start, new_table)
+    _prove(edited, expected, table, "")
+    return mark + edited
 
 
 def toml_value(value: Any) -> str:
@@ -76,19 +124,24 @@ def _edited(text: str, table: str, key: str, value: Any, *, takes_out: bool) -> 
         edited = _lift_comments(text, pair, toml_value(value))
     else:
         edited = _with_new(text, positions, table, key, toml_value(value))
+    _prove(edited, expected, table, key)
+    return mark + edited
+
+
+def _prove(edited: str, expected: dict[str, Any], table: str, key: str) -> None:
+    """Raise InputError unless the edited text has the expected values; a table that lost all may be gone."""
     try:
         found = parse_toml(edited, "the recipe")
     except InputError as error:
         raise _impossible(table, key) from error
-    if takes_out and table not in found and expected.get(table) == {}:
+    if table not in found and expected.get(table) == {}:
         del expected[table]
     if not _same(found, expected):
         raise _impossible(table, key)
-    return mark + edited
 
 
 def _impossible(table: str, key: str) -> InputError:
-    what = f"{table}.{key} cannot be changed where it is written in this recipe"
+    what = f"{'.'.join(filter(None, (table, key)))} cannot be changed where it is written in this recipe"
     return InputError(Problem(what, "", f"write [{table}] on a line of its own, and its options below"))
 
 
@@ -132,8 +185,25 @@ def _lifted(text: str, pair: Pair) -> str:
     return text[: _line_start(text, pair.key)] + "".join(lines)
 
 
+def _renamed(text: str, positions: Positions, path: KeyPath, new_key: str) -> str:
+    pair = positions.pairs.get(path)
+    if pair is None:
+        raise _impossible(*map(str, path))
+    line, column = positions.keys[path]
+    start = sum(map(len, text.split("\n")[: line - 1])) + line - 1 + column - 1
+    return _with_name(text, start, new_key)
+
+
+def _with_name(text: str, offset: int, name: str) -> str:
+    """Another name in the place of the one that is written at `offset`, blanks before it kept."""
+    written = _NAME.match(text, offset)
+    if written is None:
+        return text
+    return text[: written.start(1)] + name + text[written.end(1) :]
+
+
 def _without(text: str, positions: Positions, table: str, key: str) -> str:
-    pair = positions.pairs.get((table, key))
+    pair = positions.pairs.get((table, key) if table else (key,))
     if pair is None:
         raise _impossible(table, key)
     if (table,) in positions.pairs:

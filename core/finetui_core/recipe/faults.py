@@ -144,15 +144,15 @@ def _type_hint(option: OptionInfo, value: object) -> str:
             return f"remove the quotes: {option.name} = {value.strip()}"
         case "whole number", float() if value.is_integer():
             return f"write it without a fraction: {option.name} = {value:.0f}"
-        case "switch", (str() | int()) if str(value).strip().lower() in _SWITCH_WORDS:
-            return f"write {option.name} = {_SWITCH_WORDS[str(value).strip().lower()]}"
+        case "switch", (str() | int()) if str(value).strip().lower() in SWITCH_WORDS:
+            return f"write {option.name} = {SWITCH_WORDS[str(value).strip().lower()]}"
         case (("text" | "choice"), (int() | float())) if not isinstance(value, bool):
             return "text goes in quotes"
         case _:
             return ""
 
 
-_SWITCH_WORDS = {"true": "true", "yes": "true", "on": "true", "1": "true",
+SWITCH_WORDS = {"true": "true", "yes": "true", "on": "true", "1": "true",
                  "false": "false", "no": "false", "off": "false", "0": "false"}  # fmt: skip
 
 

@@ -40,13 +40,27 @@ class Checked:
     """A recipe with what is wrong in it; a faulty option has its default in `recipe`.
 
     `given` has the options that were written, with their place: "file:line:column" or "--set ...". Of the
-    `problems`, those in `absent` are only about files and folders that are not where the recipe says.
+    `problems`, those in `absent` are only about files and folders that are not where the recipe says. `located`
+    has the problems of the text, in its order; `values` is the text as TOML reads it.
     """
 
     recipe: Recipe
     given: Mapping[OptionPath, str]
     problems: tuple[Problem, ...]
     absent: frozenset[Problem]
+    located: tuple["Located", ...]
+    positions: Positions
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A problem of the text, with the path of what is at fault and the place where that is written, if it is."""
+
+    problem: Problem
+    path: tuple[str | int, ...]
+    place: Place | None
+    absent: bool
 
 
 def check_recipe(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Checked:
@@ -63,8 +77,13 @@ def check_recipe(text: str, name: str, folder: Path, overrides: Sequence[str] = 
     written = _Written(name, folder, positions, {override.option: override.where for override in settings})
     recipe, faults, absent = _check(values, written)
     given = {option: written.where(Fault(option, "", "")) for option in _given(values)}
-    problems = (*(written.problem(fault) for fault in sorted(faults, key=written.order)), *bad_overrides)
-    return Checked(recipe, given, problems, frozenset(written.problem(fault) for fault in absent))
+    missing = frozenset(written.problem(fault) for fault in absent)
+    located = []
+    for fault in sorted(faults, key=written.order):
+        problem = written.problem(fault)
+        located.append(Located(problem, fault.path, written.place(fault), problem in missing))
+    problems = (*(one.problem for one in located), *bad_overrides)
+    return Checked(recipe, given, problems, missing, tuple(located), positions, values)
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:

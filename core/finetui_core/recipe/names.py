@@ -64,7 +64,7 @@ def odd_letter(text: str) -> str:
 
 def suggest_spelling(name: str, known: Iterable[str]) -> str:
     """A hint for a name that differs from a known one by case, hyphens or look-alikes alone; "" for others."""
-    meant = next((one for one in known if folded(one) == folded(name)), None)
+    meant = _spelled(name, known)
     if meant is None:
         return ""
     if odd := odd_letter(name):
@@ -81,24 +81,54 @@ def suggest_option(table: str, name: str) -> str:
     if tables_with_it:
         homes = " or ".join(f"[{home}]" for home in tables_with_it)
         return f'"{name}" belongs to {homes}'
+    meant = meant_option(table, name)
+    if meant is None:
+        return (
+            f"[{table}] has {', '.join(own)}" if own else "every option belongs to a table, such as [train]"
+        )
+    home, key = meant
     if name in _NAMES_ELSEWHERE:
-        home, key = _NAMES_ELSEWHERE[name].split(".")
         return f'here it is called "{key}", in [{home}]'
+    return f'did you mean "{key}"?' if home == table else f'did you mean "{key}" in [{home}]?'
+
+
+def meant_option(table: str, name: str) -> tuple[str, str] | None:
+    """The option that an unknown name in `table` ("" for none) most likely means; None where none is near."""
+    own = [key for home, key in options_by_path() if home == table]
+    if (spelled := _spelled(name, own)) is not None:
+        return table, spelled
+    homes = [home for home, key in options_by_path() if key == name]
+    if homes:
+        return (homes[0], name) if len(homes) == 1 else None
+    if name in _NAMES_ELSEWHERE:
+        home, _, key = _NAMES_ELSEWHERE[name].partition(".")
+        return home, key
     if close := difflib.get_close_matches(name, own, n=1):
-        return f'did you mean "{close[0]}"?'
+        return table, close[0]
     everywhere = {key: home for home, key in options_by_path()}
     if close := difflib.get_close_matches(name, everywhere, n=1):
-        return f'did you mean "{close[0]}" in [{everywhere[close[0]]}]?'
-    return f"[{table}] has {', '.join(own)}" if own else "every option belongs to a table, such as [train]"
+        return everywhere[close[0]], close[0]
+    return None
 
 
 def suggest_table(name: str) -> str:
     """A hint for a table that does not exist."""
     if hint := suggest_spelling(name, table_names()):
         return hint
-    if close := difflib.get_close_matches(name, table_names(), n=1):
-        return f"did you mean [{close[0]}]?"
+    if (meant := meant_table(name)) is not None:
+        return f"did you mean [{meant}]?"
     return f"the tables are {', '.join(f'[{table}]' for table in table_names())}"
+
+
+def meant_table(name: str) -> str | None:
+    """The table that an unknown one most likely means; None where none is near."""
+    close = difflib.get_close_matches(name, table_names(), n=1)
+    return _spelled(name, table_names()) or (close[0] if close else None)
+
+
+def _spelled(name: str, known: Iterable[str]) -> str | None:
+    """The known name that differs by case, hyphens or look-alikes alone."""
+    return next((one for one in known if folded(one) == folded(name)), None)
 
 
 def suggest_choice(given: str, choices: tuple[str, ...]) -> str:

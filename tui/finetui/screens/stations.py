@@ -15,17 +15,6 @@ _TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "with reasons. It will need your answers, some examples, and what an answer may cost. It is not built yet.",
         (),
     ),
-    "recipe": (
-        "Here you will write the recipe of a run, with every option explained, and see what it costs in memory "
-        "and time. It will need a model and a data file. It is not built yet.",
-        (
-            (
-                "ftui train RECIPE",
-                "checks a recipe, names every fault by line and column, and starts the run",
-            ),
-            ("ftui train RECIPE --set train.seed=7", "changes an option for one run"),
-        ),
-    ),
     "train": (
         "Here you see one run. No run is open, and none is under way: open one from the list, or press s to start "
         "one.",

@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 
 class Told(ModalScreen[None]):
-    """Shows `text` below a title, wrapped, to be scrolled and copied."""
+    """Shows `text` below a title in some style, wrapped, to be scrolled and copied."""
 
     BINDINGS = bindings("told")
     SCOPES = ("told", "log")
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, text: str, *, style: str = "bad") -> None:
         super().__init__(id="told")
         self._title = title
         self._text = text
+        self._style = style
 
     def compose(self) -> ComposeResult:
         with Vertical():
-            yield Lines((((f" {self._title}", "bad"), ("   ↑ ↓ scroll", "muted")),))
+            yield Lines((((f" {self._title}", self._style), ("   ↑ ↓ scroll", "muted")),))
             yield Pager()
         yield KeyBar(("told",))
 

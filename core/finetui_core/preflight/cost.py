@@ -107,7 +107,7 @@ def estimate_cost(
         rows = []
     elif hour is not None:
         currency = "USD"
-        basis = f"{hour.low:g} to {hour.high:g} USD an hour, {_dates(rows)}"
+        basis = f"{money(hour.low)} to {money(hour.high)} USD an hour, {_dates(rows)}"
     price = None
     if hour is not None:
         price = Span(

@@ -1,12 +1,12 @@
 """A preflight report as text of at most 80 columns: the verdict, then what it rests on."""
 
-import json
 import textwrap
 from collections.abc import Iterator
 
 from finetui_core.cli.say import table
 from finetui_core.preflight.cost import money
-from finetui_core.preflight.figures import Change, Duration, HostedPrice, Kind, Knob, Memory, Phase, Report
+from finetui_core.preflight.figures import Duration, HostedPrice, Kind, Knob, Memory, Phase, Report
+from finetui_core.preflight.settings import settings
 from finetui_core.preflight.verdict import ERROR
 from finetui_core.wording import size
 
@@ -51,22 +51,9 @@ def memory_lines(memory: Memory) -> Iterator[str]:
     ]
     rows.append(["in all", *(size(sum(memory.peaks[phase].values())) for phase in phases)])
     yield from table(["at the peak", *phases], rows)
-    error = ERROR[memory.stage]
-    yield from wrapped(
-        f"Tensors by {_STAGES[memory.stage]}, within {error:.0%}; in {memory.seconds * 1000:,.1f} ms."
-    )
-
-
-def settings(changes: tuple[Change, ...]) -> str:
-    """The changes as arguments of `ftui train` and `ftui preflight`."""
-    return " ".join(f"--set {change.table}.{change.key}={_value(change.value)}" for change in changes)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    text = json.dumps(value)
-    return f"'{text}'" if isinstance(value, list) else text
+    error, took = ERROR[memory.stage], memory.seconds
+    asked = f"{took:.1f} s" if took >= 1 else f"{took * 1000:.1f} ms"
+    yield from wrapped(f"Tensors by {_STAGES[memory.stage]}, within {error:.0%}; in {asked}.")
 
 
 def _knob_lines(number: int, knob: Knob) -> Iterator[str]:

@@ -141,12 +141,6 @@ def traced(
     return Found(memory, lengths)
 
 
-def work_of(recipe: Recipe, facts: Facts, device: Device) -> float | None:
-    """Operations for one token of a run, or None where the model is not known."""
-    shape = model_shape(recipe.model.name, recipe.model.revision)
-    return None if shape is None else work_of_token(workload(recipe, facts, shape, device.kind))
-
-
 def past_runs(root: Path) -> list[Compared]:
     """The runs that calibrate; none where the folder cannot be read."""
     try:

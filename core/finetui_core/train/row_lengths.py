@@ -14,8 +14,9 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.figures import RowLengths, Workload
 from finetui_core.preflight.trace_words import RowsOf
 from finetui_core.preflight.workload import evaluation_tokens, packed, workload
+from finetui_core.recipe.defaults import total_steps
 from finetui_core.recipe.options import Recipe
-from finetui_core.train.batches import Schedule, packed_passes, padded_passes, share_of_process, total_steps
+from finetui_core.train.batches import Schedule, packed_passes, padded_passes, share_of_process
 from finetui_core.train.evaluation import fixed_subset
 from finetui_core.train.forward import supervised_tokens
 from finetui_core.train.traced import Documents, longest_documents

@@ -19,6 +19,7 @@ from finetui_core.recipe.table import OptionInfo, option_table, options_by_path
 
 DATA = ["rows.jsonl", "rows.parquet", "hub:owner/rows", "hub:owner/rows#train", "hub:owner/other#test"]
 TEXTS = {
+    "cost.currency": st.just("EUR"),
     "model.name": st.sampled_from(["owner/model", "plain"]),
     "model.revision": st.sampled_from(["main", "0" * 40]),
     "model.chat_template": st.just("own.jinja"),

@@ -25,6 +25,7 @@ eval: steps per_device_eval_batch_size max_rows early_stopping_patience samples 
     forgetting_probe
 save: steps total_limit keep_best
 launch: nproc_per_node
+cost: gpu_hour_price currency
 """
 
 

@@ -3,12 +3,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from finetui_core.recipe.defaults import total_steps
 from finetui_core.train.batches import (
     Schedule,
     packed_passes,
     padded_passes,
     share_of_process,
-    total_steps,
 )
 
 row_lengths = st.lists(st.integers(1, 300), min_size=1, max_size=40).map(lambda xs: dict(enumerate(xs)))

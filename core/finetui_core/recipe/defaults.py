@@ -70,6 +70,11 @@ def warmup_step_count(warmup_steps: float, total_steps: int) -> int:
     return min(steps, total_steps)
 
 
+def total_steps(rows: int, batch_size: int, epochs: int, max_steps: int) -> int:
+    """Optimizer steps of a run; a positive `max_steps` wins over `epochs`."""
+    return max_steps if max_steps > 0 else epochs * -(-rows // batch_size)
+
+
 def fill_defaults(
     recipe: Recipe,
     *,

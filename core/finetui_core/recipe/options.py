@@ -349,6 +349,26 @@ class LaunchOptions(BaseModel):
     )
 
 
+class CostOptions(BaseModel):
+    """What your machine costs, for the estimate before a run; the run itself does not look at it."""
+
+    model_config = _CONFIG
+
+    gpu_hour_price: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=100_000.0,
+        description="What one hour of one GPU costs you; left out, the range of the dated table.",
+        json_schema_extra=_about("common"),
+    )
+    currency: str = Field(
+        default="USD",
+        min_length=1,
+        description="The currency of gpu_hour_price, as it is to be shown.",
+        json_schema_extra=_about("all"),
+    )
+
+
 class Recipe(BaseModel):
     """All that says what a run is."""
 
@@ -361,3 +381,4 @@ class Recipe(BaseModel):
     eval: EvalOptions = EvalOptions()
     save: SaveOptions = SaveOptions()
     launch: LaunchOptions = LaunchOptions()
+    cost: CostOptions = CostOptions()

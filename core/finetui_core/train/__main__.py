@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -51,6 +52,7 @@ def train(paths: RunPaths, output: Output) -> int:
 
 
 def _train(paths: RunPaths, output: Output) -> int:
+    began = time.perf_counter()
     output.beat(step=0, phase="loading", total_steps=0)
     output.event("phase", phase="loading", step=0)
     checkpoint = _checkpoint_to_continue(paths, output)
@@ -63,8 +65,11 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.train.loop import fit
     from finetui_core.train.range_test import raise_rate
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
-    from finetui_core.train.setup import build_session, start_processes
+    from finetui_core.train.setup import build_session, check_room, start_processes
+    from finetui_core.train.tally import Tally
 
+    tally = Tally(began)
+    tally.imported()
     stop = StopSignal()
     stop.listen()
     disable_progress_bar()
@@ -77,6 +82,7 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("phase", phase=phase, step=step)
 
     session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
+    check_room(paths, session.model)
     if processes.index == 0:
         write_resolved(session)
         write_data_report(session)
@@ -88,9 +94,14 @@ def _train(paths: RunPaths, output: Output) -> int:
     output.event("ready", **ready_event(session, recipe))
     rates = read_small(paths.rate_range, RateRange)
     if rates is None:
-        reason, step = fit(session, progress, output, stop)
+        reason, step = fit(session, progress, output, stop, tally)
     else:
         reason, step = raise_rate(session, rates, output, stop)
+    if processes.index == 0 and rates is None:
+        with contextlib.suppress(OSError):
+            tally.keep(
+                paths, session.device, reason, session.schedule.total_steps, resumed=checkpoint is not None
+            )
     output.event("finished", reason=reason, step=step)
     return 1 if reason == "diverged" else 0
 

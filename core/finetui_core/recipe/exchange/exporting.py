@@ -77,6 +77,8 @@ _WHY = {
     "eval.sample_max_new_tokens": "no sample answers there",
     "eval.forgetting_probe": "forgetting is not measured there",
     "eval.early_stopping_patience": "TRL stops early only by Python code",
+    "cost.gpu_hour_price": "an estimate of ftui before the run, nothing that a trainer reads",
+    "cost.currency": "an estimate of ftui before the run, nothing that a trainer reads",
     "launch.nproc_per_node": "given on the command line there: accelerate launch --num_processes",
     "model.trust_remote_code": "say it there yourself, after reading the code",
     "model.dtype": "chosen there by bf16: auto",

@@ -1,0 +1,218 @@
+"""What in a recipe would lower its peak: every such change with what it costs, the cheapest first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from finetui_core.preflight.figures import Change, Device, Fit, Knob, Memory, RowLengths, Shape
+from finetui_core.preflight.history import NO_CALIBRATION, Calibration
+from finetui_core.preflight.shape import linears
+from finetui_core.preflight.verdict import highest_in_run, judge
+from finetui_core.recipe.options import Recipe
+
+PeakOf = Callable[[Recipe], Memory]
+
+_LEAST_GAIN = 0.01  # share of the peak below which a change is not worth a line
+_LEAST_RANK = 8
+_SHORTEST = 8  # tokens; the least that data.max_length may be
+_RANK: dict[Fit, int] = {"fits": 0, "tight": 1, "does_not_fit": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One way to lower the peak: the mildest form comes first, the last is as far as it goes."""
+
+    name: str
+    costs: str
+    forms: tuple[tuple[Change, ...], ...]
+
+
+def knobs(
+    recipe: Recipe,
+    device: Device,
+    peak_of: PeakOf,
+    *,
+    shape: Shape | None = None,
+    lengths: RowLengths | None = None,
+    calibration: Calibration = NO_CALIBRATION,
+) -> tuple[Knob, ...]:
+    """The changes that lower the peak of `recipe`, ordered by what they cost.
+
+    `recipe` has every default filled in; `peak_of` predicts the memory of a recipe. Where no single change makes
+    the run fit, the cheapest chain of them that does comes first, as one knob.
+    """
+    asked = _Asked(device, peak_of, calibration, highest_in_run(peak_of(recipe))[1])
+    steps = list(_steps(recipe, device, shape, lengths))
+    single = [knob for step in steps if (knob := asked.mildest(recipe, step)) is not None]
+    best = min((_RANK[knob.fit] for knob in single), default=_RANK["does_not_fit"])
+    chain = asked.chain(recipe, steps) if best > _RANK["fits"] else None
+    if chain is not None and _RANK[chain.fit] < best:
+        return (chain, *single)
+    return tuple(single)
+
+
+def apply(recipe: Recipe, changes: Sequence[Change]) -> Recipe:
+    """The recipe with `changes` made."""
+    for change in changes:
+        options = getattr(recipe, change.table).model_copy(update={change.key: change.value})
+        recipe = recipe.model_copy(update={change.table: options})
+    return recipe
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every knob is measured by: the device, and the peak that the recipe has now."""
+
+    device: Device
+    peak_of: PeakOf
+    calibration: Calibration
+    now: int
+
+    def knob(self, recipe: Recipe, name: str, changes: tuple[Change, ...], costs: str) -> Knob:
+        memory = self.peak_of(apply(recipe, changes))
+        peak = highest_in_run(memory)[1]
+        fit = judge(memory, self.device, self.calibration).fit
+        return Knob(name, changes, costs, peak, self.now - peak, fit)
+
+    def mildest(self, recipe: Recipe, step: _Step) -> Knob | None:
+        """The mildest form of a step that makes the recipe fit, else the strongest; None where it gains nothing."""
+        found = self._first_fitting(recipe, step)
+        return found if found.gain > self.now * _LEAST_GAIN else None
+
+    def _first_fitting(self, recipe: Recipe, step: _Step) -> Knob:
+        """A stronger form never takes more, so the forms are searched by halves."""
+
+        def of(place: int) -> Knob:
+            return self.knob(recipe, _named(step, step.forms[place]), step.forms[place], step.costs)
+
+        strongest = of(len(step.forms) - 1)
+        low, high, found = 0, len(step.forms) - 1, strongest
+        while low < high:
+            middle = (low + high) // 2
+            one = of(middle)
+            if _RANK[one.fit] <= _RANK[strongest.fit]:
+                high, found = middle, one
+            else:
+                low = middle + 1
+        return found if strongest.fit == "fits" else strongest
+
+    def chain(self, recipe: Recipe, steps: Sequence[_Step]) -> Knob | None:
+        """The cheapest steps that together make it fit, or at least tight; None where all together do not."""
+        taken: list[_Step] = []
+        peak, fit = self.now, "does_not_fit"
+        for step in steps:
+            knob = self._joined(recipe, [*taken, step])
+            if peak - knob.peak > self.now * _LEAST_GAIN:
+                taken, peak, fit = [*taken, step], knob.peak, knob.fit
+            if fit == "fits":
+                break
+        if fit == "does_not_fit" or len(taken) < 2:
+            return None
+        for step in reversed(taken[:-1]):
+            fewer = [one for one in taken if one is not step]
+            if len(fewer) > 1 and _RANK[self._joined(recipe, fewer).fit] <= _RANK[fit]:  # type: ignore[index]
+                taken = fewer
+        return self._joined(recipe, taken)
+
+    def _joined(self, recipe: Recipe, steps: Sequence[_Step]) -> Knob:
+        changes = tuple(change for step in steps for change in step.forms[-1])
+        names = " + ".join(_named(step, step.forms[-1]) for step in steps)
+        costs = "; ".join(dict.fromkeys(step.costs for step in steps))
+        return self.knob(recipe, names, changes, costs)
+
+
+def _steps(
+    recipe: Recipe, device: Device, shape: Shape | None, lengths: RowLengths | None
+) -> Iterator[_Step]:
+    """Every step there is, cheapest first: for nothing, for time, for quality or data."""
+    train, data, lora = recipe.train, recipe.data, recipe.lora
+    splits = _splits(train.per_device_train_batch_size, train.gradient_accumulation_steps)
+    if splits:
+        yield _Step("smaller micro-batches", "nothing: the batch and the loss stay as they are", splits)
+    if not data.packing:
+        yield _Step(
+            "packing",
+            "nothing: the same loss without padding, where the model can pack",
+            ((Change("data", "packing", True),),),
+        )
+    needed = _needed_length(recipe, lengths)
+    if needed is not None:
+        yield _Step(
+            "shorter max_length",
+            f"nothing: the longest row has {lengths.longest if lengths else needed:,} tokens",
+            ((Change("data", "max_length", needed),),),
+        )
+    if not train.gradient_checkpointing:
+        more = "a third" if train.method == "full" else "half"
+        yield _Step(
+            "gradient checkpointing",
+            f"time: steps take up to {more} longer, the result is the same",
+            ((Change("train", "gradient_checkpointing", True),),),
+        )
+    if train.method == "lora" and device.kind == "cuda":
+        nf4 = (Change("train", "method", "qlora"), Change("model", "quantize", "nf4"))
+        yield _Step("qlora", "quality: a base in 4 bits, and slower steps", (nf4,))
+    if train.method == "qlora" and recipe.model.quantize != "nf4":
+        yield _Step(
+            "nf4", "quality: a base in 4 bits in place of 8", ((Change("model", "quantize", "nf4"),),)
+        )
+    if train.method != "full":
+        ranks = _halved(lora.r, _LEAST_RANK)
+        if ranks:
+            forms = tuple((Change("lora", "r", rank),) for rank in ranks)
+            yield _Step("lower rank", "capacity: smaller adapters hold less", forms)
+        if shape is not None and lora.target_modules == "all-linear":
+            forms = ((Change("lora", "target_modules", _few_modules(shape)),),)
+            yield _Step("fewer modules", "quality: adapters on all layers learn better", forms)
+    else:
+        costs = "capacity: adapters learn less from large data, and want ten times the learning rate"
+        yield _Step("lora", costs, ((Change("train", "method", "lora"),),))
+        if device.kind == "cuda":
+            nf4 = (Change("train", "method", "qlora"), Change("model", "quantize", "nf4"))
+            yield _Step("qlora", f"{costs}; a base in 4 bits", (nf4,))
+
+
+def _splits(batch: int, accumulation: int) -> tuple[tuple[Change, ...], ...]:
+    """Smaller micro-batches, largest first, with so many more of them that their product stays equal."""
+    product = batch * accumulation
+    sizes = [one for one in range(batch - 1, 0, -1) if product % one == 0]
+    return tuple(
+        (
+            Change("train", "per_device_train_batch_size", one),
+            Change("train", "gradient_accumulation_steps", product // one),
+        )
+        for one in sizes
+        if product // one <= 65_536
+    )
+
+
+def _needed_length(recipe: Recipe, lengths: RowLengths | None) -> int | None:
+    """The least data.max_length that cuts no row, a multiple of 8; None where it is not known or not less."""
+    allowed = recipe.data.max_length
+    if lengths is None or not lengths.exact or allowed is None:
+        return None
+    needed = max(_SHORTEST, -(-lengths.longest // 8) * 8)
+    return needed if needed < allowed else None
+
+
+def _few_modules(shape: Shape) -> list[str]:
+    """The query and value projections, as the first paper on LoRA had it, or what holds both."""
+    attention = [one.name for one in linears(shape) if one.part == "attention"]
+    return [name for name in ("q_proj", "v_proj") if name in attention] or attention[:1]
+
+
+def _halved(value: int, least: int) -> list[int]:
+    values = []
+    while value // 2 >= least:
+        value //= 2
+        values.append(value)
+    return values
+
+
+def _named(step: _Step, changes: Sequence[Change]) -> str:
+    if step.name == "smaller micro-batches":
+        return f"batch {changes[0].value} x {changes[1].value}"
+    if step.name == "shorter max_length":
+        return f"max_length {changes[0].value}"
+    if step.name == "lower rank":
+        return f"r = {changes[0].value}"
+    return step.name

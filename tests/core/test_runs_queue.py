@@ -225,6 +225,28 @@ def test_a_run_that_was_started_by_hand_takes_its_devices(
     assert launched == [("waits", "GPU-b")]
 
 
+def test_a_run_that_is_added_while_the_worker_ends_is_not_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever adds a run at the worker's last look finds the lock held, and starts no other worker."""
+    looks: list[bool] = []
+
+    def look(*given: object) -> bool:
+        looks.append(queue.is_working(tmp_path))
+        if len(looks) == 1:
+            queued_run(tmp_path)
+        else:
+            begin(queue.waiting(tmp_path)[0].paths, "cpu", End(1.0, 0))
+        return False
+
+    monkeypatch.setattr("finetui_core.runs.queue_worker.start_next", look)
+    monkeypatch.setattr("signal.signal", lambda *given: None)
+    queue.pause(tmp_path)
+    queue.QueuePaths(tmp_path).paused.unlink()
+    assert work(tmp_path) == 0
+    assert looks == [True, True] and not queue.waiting(tmp_path)
+
+
 def test_a_paused_queue_starts_nothing(tmp_path: Path, launched: list[tuple[str, str]]) -> None:
     queued_run(tmp_path)
     queue.pause(tmp_path)

@@ -89,6 +89,11 @@ def test_a_plan_shows_every_run_and_makes_none(project: Path) -> None:
     plan = json.loads(ftui("sweep", "recipe.toml", *options, "--plan", "--json", folder=project).stdout)
     assert plan["name"] == "recipe"
     assert plan["runs"][1]["set"] == ["train.learning_rate=1e-3", "lora.r=8"]
+    known = plan["total"]
+    times = [run["preflight"]["duration"]["seconds"]["middle"] for run in plan["runs"]]
+    assert known["devices"] == 1 and known["seconds"]["middle"] == pytest.approx(sum(times))
+    assert known["memory"][1] == max(run["preflight"]["verdict"]["high"] for run in plan["runs"])
+    assert "in all: time " in shown.stdout and "fits" in shown.stdout
     assert not (project / "runs").exists()
 
 
@@ -160,6 +165,7 @@ def test_the_queue_is_ordered_and_emptied_while_it_is_paused(project: Path) -> N
     assert [one["name"] for one in queued(project)["waiting"]] == ["three", "two", "one"]
 
 
+@pytest.mark.slow
 def test_stopping_the_queue_stops_its_run_and_continuing_it_resumes(project: Path) -> None:
     ftui("train", "recipe.toml", "--queue", "--name", "long", "--set", LONG, folder=project)
     ftui("train", "recipe.toml", "--queue", "--name", "next", folder=project)

@@ -1,5 +1,6 @@
 """The queue in the list of runs: seen, ordered by keys, emptied, paused, and said to stand still."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tui_screen import settle
 from finetui.app import Studio
 from finetui.widgets.table import Table
 from finetui_core.runs import queue
+from finetui_core.runs.lock import take_file_lock
 from finetui_core.runs.paths import QUEUED, RunPaths, create_run
 from finetui_core.runs.records import End, Queued
 
@@ -107,3 +109,18 @@ async def test_a_queued_run_opens_and_says_why_it_takes_no_commands(root: Path) 
         assert "queued" in await settle(pilot)
         await pilot.press("p")
         assert "the run waits in the queue" in await settle(pilot)
+
+
+async def test_a_queue_that_works_is_paused_by_a_key_and_goes_on_by_undoing_it(root: Path) -> None:
+    queue.QueuePaths(root).paused.unlink()
+    lock = take_file_lock(queue.QueuePaths(root).lock)  # a worker, as far as anybody can tell
+    assert lock is not None
+    async with Studio(root, clock=lambda: START + 7200).run_test(size=(120, 24)) as pilot:
+        assert "ftui queue start" not in await settle(pilot)
+        await pilot.press("p")
+        assert "which is paused: ftui queue start" in await settle(pilot)
+        assert queue.is_paused(root)
+        await pilot.press("u")
+        await settle(pilot)
+        assert not queue.is_paused(root)
+    os.close(lock)

@@ -10,6 +10,7 @@ from finetui_core.cli.say import data, data_json, now, table, talk
 from finetui_core.runs.filter import DEFAULT_SORT, SORT_KEYS, run_filter, sort_runs
 from finetui_core.runs.listing import list_runs
 from finetui_core.runs.paths import ARCHIVE, TRASH, runs_root
+from finetui_core.runs.queue import standstill
 from finetui_core.runs.summary import RunSummary
 from finetui_core.wording import age, loss
 
@@ -51,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
         headings = ["run", "state", "step", "loss", "val loss", "best", "age", "labels"]
         for line in table(headings, [_cells(one) for one in chosen]):
             data(line)
+        if folder == root and (said := standstill(root, sum(one.state == "queued" for one in summaries))):
+            talk(said)
     return 0
 
 

@@ -9,7 +9,7 @@ import msgspec
 from finetui_core.cli.queueing import Planned, queue_runs, start_queue
 from finetui_core.cli.say import data_json, talk
 from finetui_core.cli.sweep_follow import follow_sweep
-from finetui_core.cli.sweep_plan import plan_json, show_plan
+from finetui_core.cli.sweep_plan import plan_json, predict, show_plan
 from finetui_core.cli.sweep_report import report
 from finetui_core.cli.train import make_run, require_training_libraries
 from finetui_core.data.check.gate import ACCEPT
@@ -75,15 +75,15 @@ def run(options: argparse.Namespace) -> int:
         )
     combinations, files = _planned(options)
     name = _free_name(root, options.name, options.recipe)
-    if options.plan:
+    if options.plan or not options.json:
+        reports = predict(combinations, root)
         if options.json:
-            data_json(plan_json(name, combinations))
+            data_json(plan_json(name, combinations, reports))
         else:
-            show_plan(name, combinations)
+            show_plan(name, combinations, reports)
+    if options.plan:
         return 0
     require_training_libraries()
-    if not options.json:
-        show_plan(name, combinations)
     labels = msgspec.json.encode(Labels(tags=(f"{TAG}{name}",))) + b"\n"
     plans = [
         Planned(options.recipe, one.overrides, _run_name(name, one), {**files, LABELS: labels})

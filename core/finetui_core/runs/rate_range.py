@@ -107,7 +107,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Log10 of the rate at equal distances, and the loss there; `diverged` where it ended in no number."""
+    """Log10 of the rate at equal distances, and the loss there; `diverged` where the test ended on that."""
 
     xs: Sequence[float]
     ys: Sequence[float]
@@ -193,7 +193,8 @@ def find_range(paths: RunPaths) -> Finding:
     )
     if len(finite) < 2 * _BLOCK:
         return nothing
-    curve = _binned(finite, diverged=len(finite) < len(pairs))
+    diverged = any(event.get("type") == "finished" and event.get("reason") == "edge" for event in view.events)
+    curve = _binned(finite, diverged=diverged)
     smooth = smoothed(curve.ys)
     noise = _noise(curve.ys, smooth)
     found = read_curve(smooth, curve, noise)

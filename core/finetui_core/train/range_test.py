@@ -36,6 +36,7 @@ def raise_rate(session: Session, rates: RateRange, output: Output, stop: StopSig
         output.metric(metric_record(session, step + 1, result))
         step += 1
         output.beat(step=step, phase="training", total_steps=total)
-        if divergence.seen(result.loss) or not math.isfinite(result.grad_norm):
+        seeks_scale = session.scaler.is_enabled()  # its first gradients may be no numbers
+        if divergence.seen(result.loss) or not (math.isfinite(result.grad_norm) or seeks_scale):
             return "edge", step
     return "completed", step

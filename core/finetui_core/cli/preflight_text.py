@@ -30,7 +30,7 @@ def report_lines(report: Report) -> Iterator[str]:
         yield from memory_lines(report.memory)
     if report.knobs:
         yield ""
-        yield "What lowers it, the cheapest first:"
+        yield "What lowers it: first what makes it fit, then by what it costs:"
         for number, knob in enumerate(report.knobs, 1):
             yield from _knob_lines(number, knob)
     yield from _fact_lines(report)

@@ -1,4 +1,4 @@
-"""What in a recipe would lower its peak: every such change with what it costs, the cheapest first."""
+"""What in a recipe would lower its peak: every such change with what it costs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ def knobs(
     lengths: RowLengths | None = None,
     calibration: Calibration = NO_CALIBRATION,
 ) -> tuple[Knob, ...]:
-    """The changes that lower the peak of `recipe`, ordered by what they cost.
+    """The changes that lower the peak of `recipe`: those that make it fit first, and then by what they cost.
 
     `recipe` has every default filled in; `peak_of` predicts the memory of a recipe. Where no single change makes
     the run fit, the cheapest chain of them that does comes first, as one knob.
@@ -47,7 +47,7 @@ def knobs(
     chain = asked.chain(recipe, steps) if best > _RANK["fits"] else None
     if chain is not None and _RANK[chain.fit] < best:
         return (chain, *single)
-    return tuple(single)
+    return tuple(sorted(single, key=lambda knob: knob.fit == "does_not_fit"))
 
 
 def apply(recipe: Recipe, changes: Sequence[Change]) -> Recipe:

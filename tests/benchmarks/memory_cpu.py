@@ -89,6 +89,9 @@ CASES = [
     Case("gpt2", 768, 3072, 4, 16000, "lora", 4, 512, False, "bfloat16"),
 ]
 
+SMALL = Case("llama", 256, 704, 4, 8000, "lora", 2, 512)
+"""What a test measures."""
+
 
 def config_of(case: Case) -> dict[str, Any]:
     heads = case.width // 64
@@ -244,10 +247,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--only", type=int)
+    parser.add_argument("--small", action="store_true", help="one small case, its figures in JSON")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure is not None:
-        print(json.dumps(measure(CASES[arguments.measure])))
+        print(json.dumps(measure([*CASES, SMALL][arguments.measure])))
+        return
+    if arguments.small:
+        print(json.dumps({"trace": predicted(SMALL), "measured": measured(len(CASES), LOW_MEMORY)}))
         return
     lines = [
         "| | model | method | batch | checkpointing | type | trace | measured | error | with the system's allocator |",

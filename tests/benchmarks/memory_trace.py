@@ -82,8 +82,28 @@ def published() -> list[Published]:
         Published("Mistral-7B, LoRA, 8 x 4096", mistral, "lora", 8, 4096, 14664886272, 38742912512),
         Published("Mistral-7B, QLoRA, 4 x 4096", mistral, "qlora", 4, 4096, 4307028992, 20669338112, True),
         Published("Mistral-7B, QLoRA, 8 x 4096", mistral, "qlora", 8, 4096, 4307422208, 37002646016, True),
-        Published("SantaCoder 1.1B, full, 4 x 2048", SANTACODER, "full", 4, 2048, 6770300416, 11267745280, False, False),
-        Published("SantaCoder 1.1B, full, 8 x 2048", SANTACODER, "full", 8, 2048, 6769448448, 15193274880, False, False),
+        Published(
+            "SantaCoder 1.1B, full, 4 x 2048",
+            SANTACODER,
+            "full",
+            4,
+            2048,
+            6770300416,
+            11267745280,
+            False,
+            False,
+        ),
+        Published(
+            "SantaCoder 1.1B, full, 8 x 2048",
+            SANTACODER,
+            "full",
+            8,
+            2048,
+            6769448448,
+            15193274880,
+            False,
+            False,
+        ),
     ]
 
 
@@ -184,7 +204,9 @@ def published_table() -> str:
             f"| {row.idle / GIB:.2f} | {idle / GIB:.2f} | {idle / row.idle - 1:+.1%} |"
         )
         print(lines[-1], file=sys.stderr, flush=True)
-    return "\n".join([*lines, "", f"GiB. Measured: [fms-acceleration]({SOURCE}), one GPU, framework none or baseline."])
+    return "\n".join(
+        [*lines, "", f"GiB. Measured: [fms-acceleration]({SOURCE}), one GPU, framework none or baseline."]
+    )
 
 
 _ONE = """

@@ -17,6 +17,7 @@ from finetui.screens.choose import Choose
 from finetui.screens.told import Told
 from finetui_core import wording
 from finetui_core.errors import InputError
+from finetui_core.preflight.devices import find_device
 from finetui_core.recipe.presets import preset_names, preset_purpose
 from finetui_core.recipe.table import OptionInfo
 
@@ -56,6 +57,19 @@ def _completed(folder: Path, text: str) -> str:
     if text.startswith(("/", "~", "hub:")):
         return launching.complete_file(text)
     return launching.complete_file(f"{folder}/{text}").removeprefix(f"{folder}/")
+
+
+def ask_device(studio: "Studio", device: str, then: Callable[[str], None]) -> None:
+    """Ask for a device by a name of the table or by its memory; nothing stands for this machine."""
+
+    def check(text: str) -> None:
+        if text.strip():
+            find_device(text)
+
+    question = 'Would it fit? "24GB", "rtx 4090", "a100", "cpu"; nothing for this machine'
+    studio.push_screen(
+        Ask(question, device, check), lambda text: then(text.strip()) if text is not None else None
+    )
 
 
 def ask_preset(studio: "Studio", question: str, then: Callable[[str], None]) -> None:

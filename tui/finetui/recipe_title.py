@@ -41,7 +41,7 @@ def unavailable(draft: Draft | None, seen: Seen | None, key: str | None, mend: M
     """The reason for each action, by id, that cannot be done now."""
     names = (
         *("edit", "next_value", "unset", "next_fault", "apply", "save", "save_as", "start", "undo", "redo"),
-        *("switch", "find", "level", "difference", "presets", "editor", "again"),
+        *("switch", "preflight", "device", "find", "level", "difference", "presets", "editor", "again"),
     )
     if draft is None or seen is None:
         return {f"recipe.{name}": NO_DRAFT for name in names}

@@ -1,6 +1,6 @@
 """The station Recipe: a recipe as a form and as text, two views of one draft, with every fault at its place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +17,16 @@ from finetui.recipe_compared import DEFAULTS, DIFFERENCE_COLUMNS, difference_rec
 from finetui.recipe_detail import detail_rows
 from finetui.recipe_draft import Draft
 from finetui.recipe_form import FORM_COLUMNS, LEVELS, form_records
+from finetui.recipe_preflight import (
+    FIRST_KNOB,
+    PREFLIGHT_COLUMNS,
+    Answer,
+    Asked,
+    answer,
+    knob_of,
+    preflight_records,
+    turned,
+)
 from finetui.recipe_seen import Fault, Seen, see
 from finetui.recipe_title import NO_RECIPE, title_row, unavailable
 from finetui.recipe_values import stepped
@@ -35,9 +45,10 @@ from finetui_core.recipe.table import OptionInfo, options_by_path
 
 if TYPE_CHECKING:
     from finetui.app import Studio
+    from finetui_core.preflight.history import Compared
 
-WIDTHS = [(0, "-cramped"), (LEAST_WIDTH, "-narrow"), (120, "-beside")]
-"""From so many cells on, the text stands beside the form."""
+WIDTHS = [(0, "-cramped"), (LEAST_WIDTH, "-narrow"), (120, "-beside"), (160, "-three")]
+"""From so many cells on, the text stands beside the form, and what preflight says beside both."""
 FORM_SCOPES, TEXT_SCOPES = ("table", "recipe", "studio"), ("text",)
 EXAMPLES = "words of a name or its help, such as: rate   batch   memory"
 LABELS = {"table.open": "edit"}
@@ -62,6 +73,8 @@ class RecipeScreen(Screen[None]):
         self._last_fault: Fault | None = None
         self._known: tuple[object, Facts] = (None, Facts())
         self._on_disk = ""
+        self._device = ""
+        self._said: Answer | None = None
         self._first: Callable[[], None] | None = None
         self._poller = Poller(self, self._look_at_disk, self._show_disk, lambda error: None)
 
@@ -81,6 +94,7 @@ class RecipeScreen(Screen[None]):
             yield Table(FORM_COLUMNS, id="form", beside=True)
             yield TextEditor(id="text")
             yield Table(DIFFERENCE_COLUMNS, id="difference", beside=True)
+            yield Table(PREFLIGHT_COLUMNS, id="preflight", beside=True)
         yield Lines(NO_RECIPE, id="empty", tail=True)
         yield Lines(id="about")
         yield KeyBar(FORM_SCOPES)
@@ -97,7 +111,12 @@ class RecipeScreen(Screen[None]):
         self._poller.now()
 
     def on_resize(self, event: events.Resize) -> None:
-        self.call_after_refresh(self._show_about)
+        self.call_after_refresh(self._show_resized)
+
+    def _show_resized(self) -> None:
+        self._show_about()
+        self._ask_preflight()
+        self._show_preflight()
 
     # Opening and saving.
 
@@ -237,6 +256,8 @@ class RecipeScreen(Screen[None]):
     def on_table_opened(self, event: Table.Opened) -> None:
         if event.table is self._form:
             self._edit_option(event.key)
+        elif event.table.id == "preflight":
+            self._turn_knob(event.key)
         elif event.key:
             self._reveal(event.key)
             self._form.focus()
@@ -304,6 +325,7 @@ class RecipeScreen(Screen[None]):
             self._seen = see(draft.text, draft.name, draft.folder, self._known[1], self._seen)
             self._look_up_facts()
         self._show_all()
+        self._ask_preflight()
 
     def _look_up_facts(self) -> None:
         """The model's config and the rows are read in a thread, once for each that is named."""
@@ -434,6 +456,7 @@ class RecipeScreen(Screen[None]):
         self._panel = name
         for one in ("text", "difference"):
             self.query_one(f"#{one}").display = one == name
+        self.set_class(name == "preflight", "-preflight")
         self._show_all()
 
     def action_difference(self) -> None:
@@ -487,6 +510,76 @@ class RecipeScreen(Screen[None]):
         path = tuple(found.option.split("."))
         self._edit("set", *path, found.b) if found.b is not None else self._edit("unset", *path)
 
+    # What preflight says.
+
+    def action_preflight(self) -> None:
+        if not self._possible("preflight"):
+            return
+        if self._panel == "preflight":
+            self.action_back()
+            return
+        if not self.has_class("-three"):
+            self._show_panel("preflight")
+        self.query_one("#preflight").focus()
+        self._ask_preflight()
+
+    def action_device(self) -> None:
+        def named(device: str) -> None:
+            self._device = device
+            self.action_preflight() if self._panel != "preflight" else self._ask_preflight()
+
+        if self._possible("preflight"):
+            recipe_asking.ask_device(self._studio, self._device, named)
+
+    def _ask_preflight(self) -> None:
+        """In a thread, where it is seen; what has changed meanwhile is asked about when that is answered."""
+        asked = self._asked()
+        if asked is None or not self.query_one("#preflight").display:
+            return
+        if self._said is not None and self._said.asked == asked:
+            return
+        if not any(worker.group == "preflight" and not worker.is_finished for worker in self.workers):
+            past = self._said.past if self._said is not None else None
+            self.run_worker(
+                partial(self._answer, asked, past), thread=True, exit_on_error=False, group="preflight"
+            )
+
+    def _asked(self) -> Asked | None:
+        seen = self._seen
+        if seen is None or seen.checked is None:
+            return None
+        return Asked(seen.checked.recipe, seen.facts, self._device, bool(seen.faults))
+
+    def _answer(self, asked: Asked, past: "Sequence[Compared] | None") -> None:
+        said = answer(asked, self._root, past)
+        self.app.call_later(self._have_answer, said)
+
+    def _have_answer(self, said: Answer) -> None:
+        before, self._said = self._said, said
+        if self.is_attached:
+            self._show_preflight()
+            if before is None or before.asked.device != said.asked.device:
+                self.query_one("#preflight", Table).go_to(FIRST_KNOB)
+            self.call_later(self._ask_preflight)
+
+    def _show_preflight(self) -> None:
+        table = self.query_one("#preflight", Table)
+        table.show(preflight_records(self._said, table.size.width))
+
+    def _turn_knob(self, key: str) -> None:
+        draft, report = self._possible("edit"), self._said.report if self._said else None
+        knob = knob_of(report, key) if report is not None else None
+        if draft is None or knob is None:
+            return
+        try:
+            text = turned(draft.text, knob)
+        except InputError as error:
+            self._studio.notice(str(error), "warning")
+            return
+        if draft.change(text):
+            self._studio.notice(f"{knob.name}: done; u undoes it")
+            self._changed()
+
     def action_level(self) -> None:
         if self._possible("level"):
             self._level = LEVELS[(LEVELS.index(self._level) + 1) % len(LEVELS)]
@@ -522,6 +615,8 @@ class RecipeScreen(Screen[None]):
     def _find(self, words: str) -> None:
         self._words = words.strip()
         self._show_form()
+        if self._words:
+            self._form.cursor = 1  # below the heading
         self._show_title()
 
     # Showing.

@@ -1,6 +1,7 @@
 """What a whole run does: golden losses, evaluation, keep-best, early stopping, failure of a disk or of the loss."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_a_loss_that_is_not_a_number_ends_the_run_in_its_step(recipe: Path, monk
         assert all(
             torch.isfinite(value).all() for value in load_file(path / "adapter_model.safetensors").values()
         )
+
+
+def test_weights_that_the_disk_refuses_cost_no_run_either(recipe: Path) -> None:
+    paths = new_run(recipe, "train.method=full", "train.max_steps=2")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (60_000, before[1])
+    )  # less than the weights, more than the rest
+    try:
+        assert train_here(paths) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in events(paths, "checkpoint_failed")[0]["error"]
+    assert events(paths, "finished")[0]["reason"] == "completed"
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(recipe: Path, monkeypatch: Any) -> None:

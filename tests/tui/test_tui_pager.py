@@ -160,6 +160,21 @@ async def test_a_search_shows_the_line_and_goes_on(log: Path) -> None:
         assert (await settle(pilot)).split("\n")[0] == " line 77"
 
 
+async def test_the_text_to_look_for_is_typed_below_the_lines(log: Path) -> None:
+    app = Reader(TextFile(log))
+    async with app.run_test(size=(40, 5)) as pilot:
+        await pilot.press("slash")
+        assert (await settle(pilot)).split("\n") == [*(f" line {n}" for n in range(996, 1000)), "search"]
+        await pilot.press(*"nj 9")
+        assert (await settle(pilot)).split("\n")[-1] == "nj 9"
+        app.query_one(Pager).leave_search()
+        assert (await settle(pilot)).split("\n")[-1] == " line 999"
+        await pilot.press("g", "slash", *"line 31", "enter")
+        assert (await settle(pilot)).split("\n") == [" line 31", *(f" line {n}" for n in range(32, 36))]
+        await pilot.press("n")
+        assert (await settle(pilot)).split("\n")[0] == " line 310"
+
+
 async def test_a_key_in_a_log_of_a_million_lines_costs_little(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(b"".join(b"%d some words of a log line\n" % number for number in range(1_000_000)))

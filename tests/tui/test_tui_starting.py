@@ -18,6 +18,7 @@ from tui_screen import settle
 from finetui import launching
 from finetui.app import Studio
 from finetui.launching import complete_path, launch
+from finetui.screens.ask import Ask
 from finetui_core.folders import state_folder
 from finetui_core.recipe.load import load_recipe
 from finetui_core.runs.paths import RunPaths
@@ -98,6 +99,16 @@ def quickstart() -> str:
     recipe = launching.recipe_path(launching.proposed_recipe())
     assert load_recipe(recipe).model.name.endswith("tiny-llama")
     return str(recipe)
+
+
+async def test_of_a_long_path_the_file_name_is_seen(root: Path) -> None:
+    async with studio(root).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        pilot.app.push_screen(Ask("Which recipe?", "a-folder/" * 20 + "mine.toml", lambda text: None))
+        assert "folder/mine.toml" in await settle(pilot)
+        await pilot.resize_terminal(100, 30)
+        assert "folder/mine.toml" in await settle(pilot)
+        assert "a-folder/a-folder" in await press(pilot, "home")
 
 
 async def test_every_fault_of_a_recipe_is_told_and_nothing_is_started(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from finetui import launching
+from finetui.data_file import DataFile
 from finetui.remembered import keep, recall
 from finetui_core.errors import InputError
 
@@ -32,6 +33,19 @@ def last_file() -> str:
 
 def keep_file(path: str) -> None:
     keep(LAST_DATA, Used(path))
+
+
+def open_or_tell(studio: "Studio", source: str, opened: Callable[[DataFile], object]) -> None:
+    """In a thread: open the data set, or show why it cannot be."""
+    from finetui.screens.told import Told
+
+    def tell(said: str) -> None:
+        studio.push_screen(Told(f"{source} cannot be opened", said))
+
+    try:
+        studio.call_later(opened, DataFile(source))
+    except (InputError, OSError) as error:
+        studio.call_later(tell, str(error))
 
 
 def last_recipe() -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from finetui.data_file import DataFile
 from finetui_core.data.conversation import Conversation
-from finetui_core.data.row_filter import OpenedRow, open_row, quick_test
+from finetui_core.data.row_filter import OpenedRow, open_row, quick_test, row_filter
+from finetui_core.errors import InputError
 from finetui_core.filters import Predicate
 
 _TELL_EVERY = 0.15
@@ -37,6 +38,16 @@ def search(
             found, told = [], time.monotonic()
     if not cancelled():
         tell(found, 1.0)
+
+
+def filter_fault(text: str) -> str:
+    """Why the filter `text` cannot be understood; "" where it can."""
+    try:
+        row_filter(text, lambda row: ())
+    except InputError as error:
+        problem = error.problems[0]
+        return f"{problem.what}: {problem.hint}" if problem.hint else problem.what
+    return ""
 
 
 def measure(

@@ -1,7 +1,8 @@
 """`ftui data ACTION …`: check, mend, undo, split, convert and edit data sets."""
 
 import argparse
-from importlib import import_module
+
+from finetui_core.cli.grouped import add_actions, run_action
 
 ACTIONS = {
     "check": "say what is wrong with data sets, and what mends it",
@@ -15,12 +16,8 @@ ACTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, summary in ACTIONS.items():
-        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        import_module(f"finetui_core.cli.data_{name}").add_arguments(action)
+    add_actions(parser, "data", ACTIONS)
 
 
 def run(options: argparse.Namespace) -> int:
-    code: int = import_module(f"finetui_core.cli.data_{options.action}").run(options)
-    return code
+    return run_action("data", options)

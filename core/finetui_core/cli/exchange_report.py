@@ -1,14 +1,34 @@
-"""What `ftui recipe import` and `export` have in common: the three lists, and writing a new file only."""
+"""What `ftui recipe import` and `export` have in common: options, the three lists, writing a new file only."""
 
+import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from finetui_core.cli.say import talk
+from finetui_core.cli.say import data, talk
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import fsync_folder
 from finetui_core.recipe.exchange.conversion import Carried, Differs, Left, show_value
 from finetui_core.recipe.wording import printable
+
+
+def add_output(parser: argparse.ArgumentParser, made: str) -> None:
+    """Add the options that say where `made`, a recipe or a config, goes."""
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="NEW", help=f"the new {made}; without it, it goes to stdout"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help=f"print the {made} and the three lists as JSON on stdout"
+    )
+
+
+def tell_result(output: Path | None, text: str) -> None:
+    """Say where the new file is; where there is none, print its text."""
+    if output:
+        talk(f"\nWritten to {output}.")
+    else:
+        talk()
+        data(text.rstrip("\n"))
 
 
 def report(carried: Sequence[Carried], left: Sequence[Left], differs: Sequence[Differs]) -> None:

@@ -1,7 +1,8 @@
 """`ftui recipe ACTION …`: write, check, show, compare and edit recipes."""
 
 import argparse
-from importlib import import_module
+
+from finetui_core.cli.grouped import add_actions, run_action
 
 ACTIONS = {
     "new": "write a commented recipe from a preset",
@@ -16,12 +17,8 @@ ACTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, summary in ACTIONS.items():
-        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
-        import_module(f"finetui_core.cli.recipe_{name}").add_arguments(action)
+    add_actions(parser, "recipe", ACTIONS)
 
 
 def run(options: argparse.Namespace) -> int:
-    code: int = import_module(f"finetui_core.cli.recipe_{options.action}").run(options)
-    return code
+    return run_action("recipe", options)

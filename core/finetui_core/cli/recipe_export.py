@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from finetui_core.cli.exchange_report import refuse_existing, report, write_new
-from finetui_core.cli.say import data, data_json, talk
+from finetui_core.cli.exchange_report import add_output, refuse_existing, report, tell_result, write_new
+from finetui_core.cli.say import data_json
 from finetui_core.recipe.exchange.exporting import TARGETS, export_recipe
 from finetui_core.recipe.load import load_recipe
 
@@ -12,12 +12,7 @@ from finetui_core.recipe.load import load_recipe
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="the recipe; it is never changed")
     parser.add_argument("--to", choices=TARGETS, required=True, help="the trainer whose config is made")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="NEW", help="the new config; without it, it goes to stdout"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print the config and the three lists as JSON on stdout"
-    )
+    add_output(parser, "config")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,9 +36,5 @@ def run(options: argparse.Namespace) -> int:
         )
         return 0
     report(done.carried, done.left, done.differs)
-    if options.output:
-        talk(f"\nWritten to {options.output}.")
-    else:
-        talk()
-        data(done.text.rstrip("\n"))
+    tell_result(options.output, done.text)
     return 0

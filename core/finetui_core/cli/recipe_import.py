@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from finetui_core.cli.exchange_report import refuse_existing, report, write_new
-from finetui_core.cli.say import data, data_json, talk
+from finetui_core.cli.exchange_report import add_output, refuse_existing, report, tell_result, write_new
+from finetui_core.cli.say import data_json, talk
 from finetui_core.recipe.exchange.importing import NAMES, TRAINERS, import_config, lists
 
 
@@ -15,12 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="trainer", choices=TRAINERS, help="whose config it is; guessed if left out"
     )
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="NEW", help="the new recipe; without it, it goes to stdout"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print the recipe and the three lists as JSON on stdout"
-    )
+    add_output(parser, "recipe")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,9 +38,5 @@ def run(options: argparse.Namespace) -> int:
     guessed = ", guessed from its keys; --from says it otherwise" if done.guessed else ""
     talk(f"{options.file}: a config of {NAMES[done.trainer]}{guessed}.")
     report(done.carried, done.left, done.differs)
-    if options.output:
-        talk(f"\nWritten to {options.output}.")
-    else:
-        talk()
-        data(done.text.rstrip("\n"))
+    tell_result(options.output, done.text)
     return 0

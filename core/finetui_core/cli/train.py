@@ -9,8 +9,11 @@ from pathlib import Path
 
 from finetui_core import __version__
 from finetui_core.cli.launching import discard, start
+from finetui_core.cli.say import talk
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
+from finetui_core.preflight.gate import IGNORE, before_run, in_a_line
+from finetui_core.preflight.history import keep, prediction_file
 from finetui_core.recipe.document import read_text
 from finetui_core.recipe.load import load_recipe, recipe_json
 from finetui_core.recipe.overrides import apply_overrides
@@ -36,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train on rows in which the data check finds errors; the run records it",
     )
+    parser.add_argument(
+        IGNORE,
+        action="store_true",
+        help="train although preflight says that memory or disk are too small; the run records it",
+    )
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
 
@@ -46,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
         options.name,
         options.runs,
         accept_data_errors=options.accept_data_errors,
+        ignore_preflight=options.ignore_preflight,
     )
     return start_new(paths, detach=options.detach, as_json=options.json)
 
@@ -66,14 +75,19 @@ def make_run(
     root: Path | None,
     *,
     accept_data_errors: bool = False,
+    ignore_preflight: bool = False,
 ) -> RunPaths:
     """The directory of a new run; `accept_data_errors` is recorded in run.json, where the trainer reads it.
 
-    Raises InputError for a bad recipe, or where none can be made."""
+    What preflight predicts is said and kept in the directory. Raises InputError for a bad recipe, for one that
+    cannot fit on this machine unless `ignore_preflight`, and where no directory can be made.
+    """
     recipe = load_recipe(recipe_file, overrides)
     _require_training_libraries()
     text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
+    prediction = before_run(recipe, folder, ignore=ignore_preflight)
+    talk(in_a_line(prediction))
     identity = {
         "versions": _versions(),
         "argv": sys.argv,
@@ -82,7 +96,9 @@ def make_run(
         "accept_data_errors": accept_data_errors,
     }
     try:
-        return create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity)
+        paths = create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity)
+        keep(prediction_file(paths), prediction)
+        return paths
     except OSError as error:
         raise InputError(
             Problem(

@@ -89,6 +89,37 @@ class Memory(msgspec.Struct, frozen=True):
         )
 
 
+class OutOfMemory(msgspec.Struct, frozen=True):
+    """The phase in which a probe found no more memory, and the bytes it asked for at last, where they are known."""
+
+    phase: Phase
+    asked: int | None
+    says: str
+
+
+class Probed(msgspec.Struct, frozen=True):
+    """What true steps at the longest batch, one evaluation pass and one save took on the machine itself.
+
+    What was not reached, for want of memory or of validation rows, is None or empty. `tokens` are those of each of
+    the `step_seconds`; the first step also pays for what happens once, and is left out of `tokens_per_second`.
+    `device_used` is what the GPU shows as used after the steps, the driver's share and other processes included.
+    `save_failed` says why no checkpoint could be written.
+    """
+
+    memory: Memory
+    device: str
+    device_used: int | None
+    load_seconds: float | None
+    tokens: tuple[int, ...]
+    step_seconds: tuple[float, ...]
+    tokens_per_second: float | None
+    evaluation_seconds_per_row: float | None
+    save_seconds: float | None
+    save_bytes: int | None
+    save_failed: str
+    out_of_memory: OutOfMemory | None
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """`low` to `high` is what the device will show as used: tensors, the allocator's gaps and the driver's share."""
 

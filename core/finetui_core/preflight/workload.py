@@ -10,6 +10,8 @@ from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+PROBE_TOKENS = 64 * 256
+"""The most tokens of the text that forgetting is measured on; `train.evaluation.ProbeText` cuts it so."""
 
 
 def workload(
@@ -34,7 +36,7 @@ def workload(
     )
     allowed = filled.data.max_length or default_max_length(shape.context_length)
     batch = filled.train.per_device_train_batch_size
-    longest = allowed if lengths is None else max(1, min(lengths.longest, allowed))
+    longest = allowed if lengths is None or not lengths.exact else max(1, min(lengths.longest, allowed))
     tokens = batch * longest
     if filled.data.packing and packs(shape):
         tokens = min(batch * allowed, tokens * filled.train.gradient_accumulation_steps)
@@ -76,3 +78,45 @@ def held_bytes(work: Workload) -> int:
 
 def packed(work: Workload) -> bool:
     return work.recipe.data.packing and packs(work.shape)
+
+
+def allowed_length(work: Workload) -> int:
+    """The longest row that the recipe lets through, in tokens."""
+    return work.recipe.data.max_length or default_max_length(work.shape.context_length)
+
+
+def evaluation_tokens(work: Workload) -> int:
+    """Tokens of the longest pass of an evaluation; 0 where a run evaluates nothing.
+
+    An evaluation packs all its rows together, so its passes may be longer than those of a step of few short rows.
+    """
+    recipe, lengths = work.recipe, work.lengths
+    budget = recipe.train.per_device_train_batch_size * allowed_length(work)
+    rows = _validation_rows(work)
+    if rows is None:
+        tokens = budget
+    elif packed(work):
+        tokens = min(budget, rows * work.longest_row)
+    else:
+        tokens = min(rows, recipe.train.per_device_train_batch_size) * work.longest_row
+    if lengths is not None and lengths.exact is False and rows:
+        tokens = budget
+    return max(tokens, min(budget, PROBE_TOKENS) if recipe.eval.forgetting_probe else 0)
+
+
+def _validation_rows(work: Workload) -> int | None:
+    """Rows of an evaluation, or None where their number is not known."""
+    data, most = work.recipe.data, work.recipe.eval.max_rows
+    if data.val is None and data.val_fraction == 0:
+        return 0
+    if work.lengths is None:
+        return None
+    return min(work.lengths.val_rows, most) if most else work.lengths.val_rows
+
+
+def sampled_tokens(work: Workload) -> tuple[int, int]:
+    """How many prompts an evaluation lets the model answer, and the tokens of the longest with its answer."""
+    rows = _validation_rows(work)
+    prompts = work.recipe.eval.samples if rows is None else min(rows, work.recipe.eval.samples)
+    width = work.longest_row + work.recipe.eval.sample_max_new_tokens
+    return prompts, min(width, work.shape.context_length or width)

@@ -197,8 +197,7 @@ class RunView:
         step, total = self._progress()
         evaluation = self.evaluations[-1] if self.evaluations else {}
         best = best_evaluation(self.evaluations)
-        length = self._step_seconds()
-        eta = (total - step) * length if self.state.live and length is not None and total else None
+        eta = self._seconds_left(point, step, total) if self.state.live else None
         return {
             "id": self.identity.id,
             "name": self.name,
@@ -224,6 +223,14 @@ class RunView:
             "last_checkpoint": self.checkpoints[-1].get("path") if self.checkpoints else None,
             "skipped_lines": self.skipped,
         }
+
+    def _seconds_left(self, point: Record, step: int, total: int | None) -> float | None:
+        """What the trainer foretold at its last step; of a run that foretells nothing, steps times their length."""
+        foretold = _number(point, "remaining_seconds")
+        if foretold is not None and math.isfinite(foretold):
+            return foretold
+        length = self._step_seconds()
+        return (total - step) * length if length is not None and total else None
 
     def _progress(self) -> tuple[int, int | None]:
         """(steps done, steps in all)."""

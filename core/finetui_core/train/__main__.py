@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
@@ -49,6 +50,7 @@ def train(paths: RunPaths, output: Output) -> int:
 
 
 def _train(paths: RunPaths, output: Output) -> int:
+    began = time.perf_counter()
     output.beat(step=0, phase="loading", total_steps=0)
     output.event("phase", phase="loading", step=0)
     checkpoint = _checkpoint_to_continue(paths, output)
@@ -60,8 +62,11 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
-    from finetui_core.train.setup import build_session, start_processes
+    from finetui_core.train.setup import build_session, check_room, start_processes
+    from finetui_core.train.tally import Tally
 
+    tally = Tally(began)
+    tally.imported()
     stop = StopSignal()
     stop.listen()
     disable_progress_bar()
@@ -74,6 +79,7 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("phase", phase=phase, step=step)
 
     session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
+    check_room(paths, session.model)
     if processes.index == 0:
         write_resolved(session)
         write_data_report(session)
@@ -83,7 +89,10 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("data_check", **data_check_event(session))
         print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
-    reason, step = fit(session, progress, output, stop)
+    reason, step = fit(session, progress, output, stop, tally)
+    if processes.index == 0:
+        with contextlib.suppress(OSError):
+            tally.keep(session, reason, resumed=checkpoint is not None)
     output.event("finished", reason=reason, step=step)
     return 1 if reason == "diverged" else 0
 

@@ -27,16 +27,17 @@ class Schedule:
     def rows_of_step(self, step: int) -> list[int]:
         """Row numbers of optimizer step `step`, counted from 1."""
         epoch, index = divmod(step - 1, self.steps_per_epoch)
-        order = self._order(epoch)
+        order = self.order_of_epoch(epoch)
         return [int(row) for row in order[index * self.batch_size : (index + 1) * self.batch_size]]
 
     def steps_of_epoch(self, epoch: int) -> Iterator[list[int]]:
         """What `rows_of_step` gives for each step of an epoch, counted from 0, in order."""
-        order = self._order(epoch)
+        order = self.order_of_epoch(epoch)
         for start in range(0, self.rows, self.batch_size):
             yield order[start : start + self.batch_size].tolist()
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
+    def order_of_epoch(self, epoch: int) -> NDArray[np.int64]:
+        """All row numbers in the order in which an epoch, counted from 0, takes them."""
         return np.random.default_rng([self.seed, epoch]).permutation(self.rows)
 
     def epoch_after(self, step: int) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 STATE = "trainer_state.json"
@@ -42,8 +43,22 @@ def write_state(
 ) -> None:
     """Fill `folder` with the adapter (or the full model), the tokenizer and the training state.
 
-    peft and transformers load the result as it is.
+    peft and transformers load the result as it is. Raises OSError where the disk refuses it.
     """
+    try:
+        _write_state(folder, model, tokenizer, optimizer, scaler, progress)
+    except SafetensorError as error:  # what safetensors makes of a full disk
+        raise OSError(str(error)) from error
+
+
+def _write_state(
+    folder: Path,
+    model: Any,
+    tokenizer: Any,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    progress: Progress,
+) -> None:
     if hasattr(model, "get_base_model"):
         model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)

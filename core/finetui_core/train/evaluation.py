@@ -1,7 +1,7 @@
 """Validation loss and the forgetting probe, measured without touching the run's random numbers."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +48,15 @@ def fixed_subset(rows: int, max_rows: int, seed: int) -> list[int]:
 def passes_of(rows: Rows, numbers: Sequence[int], layout: Layout, device: torch.device) -> Iterator[Pass]:
     """The forward passes that cover `numbers`, in the model's layout."""
     lengths = {number: len(rows[number][0]) for number in numbers}
+    for group in groups_of(numbers, lengths, layout):
+        yield packed_pass(rows, group, device) if layout.packed else padded_pass(rows, group, device)
+
+
+def groups_of(numbers: Sequence[int], lengths: Mapping[int, int], layout: Layout) -> list[list[int]]:
+    """The rows of each forward pass."""
     if layout.packed:
-        for group in packed_passes(numbers, lengths, layout.tokens_per_pass):
-            yield packed_pass(rows, group, device)
-    else:
-        for group in padded_passes(numbers, lengths, layout.rows_per_pass):
-            yield padded_pass(rows, group, device)
+        return packed_passes(numbers, lengths, layout.tokens_per_pass)
+    return padded_passes(numbers, lengths, layout.rows_per_pass)
 
 
 @contextmanager

@@ -12,24 +12,31 @@ from finetui_core.runs.checkpoints import prune, publish
 from finetui_core.runs.mailbox import finish
 from finetui_core.runs.paths import step_name
 from finetui_core.runs.records import encode_line
-from finetui_core.train.checkpoint import Progress, write_state
+from finetui_core.train.checkpoint import Progress, trainable, write_state
 from finetui_core.train.control import Request, StopSignal, next_request
 from finetui_core.train.evaluation import mean_loss, perplexity
 from finetui_core.train.generate import answer_rows
 from finetui_core.train.output import Output
 from finetui_core.train.setup import Session
 from finetui_core.train.step import StepResult, train_step
+from finetui_core.train.tally import Tally
+from finetui_core.train.time_left import TimeLeft
 
 PAUSE_POLL_SECONDS = 0.2
+_SAVE_SECONDS, _SAVED_PER_SECOND = 0.05, 3e8
+"""Before a save is seen: its least seconds, and bytes that are hashed and flushed in one."""
 
 
-def fit(session: Session, progress: Progress, output: Output, stop: StopSignal) -> tuple[str, int]:
+def fit(
+    session: Session, progress: Progress, output: Output, stop: StopSignal, tally: Tally
+) -> tuple[str, int]:
     """Train until the last step, or until something ends the run; return what ended it, and the last step.
 
-    What ended it is "completed", "early_stopping", "stopped", "aborted" or "diverged".
+    What ended it is "completed", "early_stopping", "stopped", "aborted" or "diverged". `tally` counts the steps.
     """
     schedule, saving = session.schedule, session.recipe.save
     saved_at = progress.step if progress.step else None
+    left = time_left(session)
 
     def phase(name: str) -> None:
         output.beat(step=progress.step, phase=name, total_steps=schedule.total_steps)
@@ -40,13 +47,17 @@ def fit(session: Session, progress: Progress, output: Output, stop: StopSignal) 
         if saved_at == progress.step:
             return
         phase("saving")
+        began = time.perf_counter()
         if save_checkpoint(session, progress, output, reason):
             saved_at = progress.step
+        left.saved(time.perf_counter() - began)
         phase("training")
 
     if progress.step == 0:
         phase("evaluating")
+        began = time.perf_counter()
         evaluate(session, progress, output)
+        left.evaluated(time.perf_counter() - began, best=None)
     phase("training")
     while progress.step < schedule.total_steps:
         ended = _answer_requests(session, progress, output, stop, phase, save)
@@ -54,7 +65,9 @@ def fit(session: Session, progress: Progress, output: Output, stop: StopSignal) 
             return ended, progress.step
         step = progress.step + 1
         result = train_step(session, step)
-        output.metric(_metric(session, step, result))
+        tally.step(result.tokens, result.seconds)
+        left.stepped(step, result.seconds)
+        output.metric(_metric(session, step, result, left.after(step)))
         if not result.is_finite and not session.scaler.is_enabled():
             output.event("alarm", kind="nonfinite", step=step, message=_nonfinite_message(step, result))
             return "diverged", progress.step
@@ -65,7 +78,9 @@ def fit(session: Session, progress: Progress, output: Output, stop: StopSignal) 
         improved = False
         if session.val_rows and (is_last or _is_due(step, session.recipe.eval.steps, session)):
             phase("evaluating")
+            began = time.perf_counter()
             progress, improved = evaluate(session, progress, output)
+            left.evaluated(time.perf_counter() - began, best=improved)
             phase("training")
         if (improved and saving.keep_best) or _is_due(step, saving.steps, session):
             save("best" if improved else "schedule")
@@ -81,7 +96,22 @@ def _is_due(step: int, every: int, session: Session) -> bool:
     return step % every == 0 if every else session.schedule.ends_epoch(step)
 
 
-def _metric(session: Session, step: int, result: StepResult) -> dict[str, Any]:
+def time_left(session: Session) -> TimeLeft:
+    """The model of the time that this run still takes."""
+    layout, recipe = session.layout, session.recipe
+    trained = sum(value.numel() for value in trainable(session.model).values())
+    return TimeLeft(
+        schedule=session.schedule,
+        lengths=session.data.train.lengths,
+        rows_per_pass=None if layout.packed else layout.rows_per_pass,
+        evaluations_every=recipe.eval.steps if session.val_rows else None,
+        saves_every=recipe.save.steps,
+        saves_at_best=recipe.save.keep_best,
+        save_guess=_SAVE_SECONDS + 12 * trained / _SAVED_PER_SECOND,
+    )
+
+
+def _metric(session: Session, step: int, result: StepResult, left: float | None) -> dict[str, Any]:
     record = {
         "step": step,
         "epoch": round(session.schedule.epoch_after(step), 6),
@@ -92,6 +122,7 @@ def _metric(session: Session, step: int, result: StepResult) -> dict[str, Any]:
         "supervised_tokens": result.supervised_tokens,
         "tokens_per_second": round(result.tokens / result.seconds, 1),
         "step_seconds": round(result.seconds, 6),
+        "remaining_seconds": None if left is None else round(left, 3),
     }
     if session.device.type == "cuda":
         record["gpu_memory_peak"] = torch.cuda.max_memory_allocated(session.device)

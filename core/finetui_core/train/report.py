@@ -18,6 +18,7 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
     return {
         "total_steps": session.schedule.total_steps,
         "steps_per_epoch": session.schedule.steps_per_epoch,
+        "total_tokens": total_tokens(session),
         "train_rows": len(session.data.train),
         "val_rows": len(session.data.val),
         "eval_rows": len(session.val_rows),
@@ -31,6 +32,12 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
         "defaults": explain(given, session.recipe),
         "data_report": msgspec.to_builtins(session.data.report),
     }
+
+
+def total_tokens(session: Session) -> int:
+    """Tokens of all steps of the run, without padding; of a part of an epoch, as many as it has on average."""
+    schedule = session.schedule
+    return round(len(session.data.train.ids) / schedule.steps_per_epoch * schedule.total_steps)
 
 
 def data_check_event(session: Session) -> dict[str, Any]:

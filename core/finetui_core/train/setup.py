@@ -30,6 +30,7 @@ from finetui_core.train.model import (
     compute_dtype,
     load_model,
 )
+from finetui_core.train.optimizer import build_optimizer
 from finetui_core.wording import size
 
 COMPARED_LIBRARIES = ("torch", "transformers", "peft")
@@ -130,7 +131,6 @@ def build_session(
     if checkpoint is not None:
         read_state(checkpoint.path, model, optimizer, scaler)
         progress = read_progress(checkpoint.path)
-    _check_room(paths, model)
     schedule = _schedule(recipe, len(data.train), processes.count)
     probe_path = recipe.eval.forgetting_probe
     return (
@@ -162,19 +162,6 @@ def accept_data_errors(paths: RunPaths, checkpoint: Checkpoint | None) -> bool:
     """Whether rows with errors are trained on: the person said so, or the run has begun with these rows."""
     identity = read_small(paths.identity, Identity)
     return checkpoint is not None or (identity is not None and identity.accept_data_errors)
-
-
-def build_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW over the trainable parameters; vectors (biases, norms) are not decayed, as is usual."""
-    parameters = list(trainable(model).values())
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.train.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=recipe.train.learning_rate, fused=fused
-    )
 
 
 def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:
@@ -217,7 +204,7 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
         raise InputError(problems)
 
 
-def _check_room(paths: RunPaths, model: Any) -> None:
+def check_room(paths: RunPaths, model: Any) -> None:
     """Raise InputError when the disk has no room for one checkpoint: weights and two moments each."""
     needed = sum(3 * value.numel() * 4 for value in trainable(model).values())
     free = shutil.disk_usage(paths.root).free

@@ -1,6 +1,6 @@
 """The station Data: the rows of one file, what is wrong with them, and the ways to mend it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -15,39 +15,33 @@ from finetui.actions import bindings
 from finetui.data_check import Check, follow_check
 from finetui.data_child import TokenServer
 from finetui.data_file import DataFile
-from finetui.data_histograms import range_filter, size_bars, turn_bars
 from finetui.data_mending import ask_to_edit, ask_to_fix
-from finetui.data_opening import ask_for_file, ask_for_recipe, keep_file, last_file, last_recipe
+from finetui.data_opening import ask_for_file, ask_for_recipe, keep_file, last_file, last_recipe, open_or_tell
 from finetui.data_rows import (
-    BAR_COLUMNS,
-    FINDING_COLUMNS,
     NO_FILE,
     ROW_COLUMNS,
     RowRecords,
     about_finding,
     about_row,
-    finding_records,
     title_rows,
 )
-from finetui.data_search import measure, search
+from finetui.data_search import filter_fault, search
 from finetui.data_view import DataView, unavailable
 from finetui.polling import Poller
+from finetui.screens.data_panels import DataPanels
 from finetui.widgets.filter_bar import FilterBar
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.status_line import LEAST_WIDTH, StatusLine
-from finetui.widgets.table import Record, Table
+from finetui.widgets.table import Table
 from finetui_core import wording
 from finetui_core.data.row_filter import row_filter
 from finetui_core.errors import InputError
 
 if TYPE_CHECKING:
     from array import array
-    from collections import Counter
 
     from finetui.app import Studio
-    from finetui_core.data.row_filter import OpenedRow
-    from finetui_core.filters import Predicate
 
 EXAMPLES = 'words  rule:secret  role:tool  turns>=4  bytes<2k  answer:"as an AI"  -word'
 READING_SECONDS = 0.1
@@ -56,7 +50,6 @@ TYPING_SECONDS = 0.25
 WIDTHS = [(0, "-cramped"), (LEAST_WIDTH, "-narrow"), (150, "-beside")]
 """From so many cells on, the rows stand beside the findings."""
 ENDED = "ended before all rows were looked at"
-PANELS = ("findings", "lengths", "turns")
 
 
 class DataScreen(Screen[None]):
@@ -69,7 +62,6 @@ class DataScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._view: DataView | None = None
-        self._panel = "findings"
         self._typing: Timer | None = None
         self._start_row = 0
         self._known = 0
@@ -82,9 +74,7 @@ class DataScreen(Screen[None]):
         yield StatusLine("data")
         yield Lines(id="title")
         with Container(id="lists"):
-            yield Table(FINDING_COLUMNS, id="findings", beside=True)
-            yield Table(BAR_COLUMNS, id="lengths", beside=True)
-            yield Table(BAR_COLUMNS, id="turns", beside=True)
+            yield DataPanels()
             yield Table(ROW_COLUMNS, id="rows", beside=True)
         yield Lines(NO_FILE, id="empty", tail=True)
         yield Lines(id="about")
@@ -92,7 +82,8 @@ class DataScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.set_class(True, "-none")
-        self._show_panel("findings")
+        self._panels.show_panel("findings")
+        self._show_keys()
         self._poller.start()
 
     def on_screen_resume(self) -> None:
@@ -115,40 +106,29 @@ class DataScreen(Screen[None]):
     def open(self, source: str, row: int = 0) -> None:
         """Show the rows of the file at `source`, and check it."""
         self._start_row = row
-        self.run_worker(partial(self._open, source), thread=True, exit_on_error=False, group="open")
-
-    def _open(self, source: str) -> None:
-        try:
-            file = DataFile(source)
-        except (InputError, OSError) as error:
-            self.app.call_later(self._not_opened, source, error)
-        else:
-            self.app.call_later(self._opened, file)
-
-    def _not_opened(self, source: str, error: Exception) -> None:
-        from finetui.screens.told import Told
-
-        self.app.push_screen(Told(f"{source} cannot be opened", str(error)))
+        work = partial(open_or_tell, self._studio, source, self._opened)
+        self.run_worker(work, thread=True, exit_on_error=False, group="open")
 
     def _opened(self, file: DataFile) -> None:
         self._close()
         self._view = DataView(file)
         self._known = 0
         self.query(FilterBar).remove()
-        for name in PANELS:
-            self.query_one(f"#{name}", Table).show(())
+        self._panels.empty()
         keep_file(file.source)
         self.set_class(False, "-none")
-        self._show_panel("findings")
         self._show_rows()
+        self._show_about()
         self._rows.go_to(str(self._start_row))
         self.call_after_refresh(self._rows.focus)
         self._poller.now()
         self._start_check(self._view)
 
     def _close(self) -> None:
-        for group in ("search", "measure", "check"):
+        for group in ("search", "check"):
             self.workers.cancel_group(self, group)
+        for panels in self.query(DataPanels):
+            panels.stop_measuring()
         self._end_tokens()
         if self._view is not None:
             self._view.file.rows.close()
@@ -187,21 +167,14 @@ class DataScreen(Screen[None]):
         self.run_worker(work, thread=True, exit_on_error=False, group="check")
 
     def _check(self, view: DataView, recipe: str) -> None:
-        worker = get_current_worker()
-
-        def tell(check: Check) -> None:
-            self.app.call_later(self._show_check, view, recipe, check)
-
-        follow_check(view.file.source, recipe, tell, lambda: worker.is_cancelled)
+        tell = partial(self.app.call_later, self._show_check, view, recipe)
+        follow_check(view.file.source, recipe, tell, _is_cancelled())
 
     def _show_check(self, view: DataView, recipe: str, check: Check) -> None:
         if view is not self._view or recipe != self._under or not self.is_attached:
             return
         view.check = check
-        findings = self.query_one("#findings", Table)
-        findings.show(finding_records(check.found))
-        if not view.finding and not findings.has_focus:
-            findings.cursor = 0  # the gravest, until one is chosen
+        self._panels.show_check(check, first=not view.finding)
         self._show_rows()
         self._show_about()
 
@@ -210,6 +183,10 @@ class DataScreen(Screen[None]):
     @property
     def _rows(self) -> Table:
         return self.query_one("#rows", Table)
+
+    @property
+    def _panels(self) -> DataPanels:
+        return self.query_one(DataPanels)
 
     def _show_rows(self) -> None:
         view = self._view
@@ -232,7 +209,7 @@ class DataScreen(Screen[None]):
             return
         about, row = self.query_one("#about", Lines), self._rows.chosen
         size = self.size.width, about.size.height
-        one = view.check.one(self._chosen_finding())
+        one = view.check.one(self._panels.chosen_finding)
         if row is not None and (one is None or (self._rows.has_focus and not view.finding)):
             about.show(about_row(view, int(row), *size))
         else:
@@ -241,13 +218,9 @@ class DataScreen(Screen[None]):
     def on_descendant_focus(self) -> None:
         self._show_about()
 
-    def _chosen_finding(self) -> str | None:
-        return self.query_one("#findings", Table).chosen if self._panel == "findings" else None
-
     def _show_keys(self) -> None:
-        reasons = unavailable(self._view, self._chosen_finding(), self._rows.chosen)
-        following = PANELS[(PANELS.index(self._panel) + 1) % len(PANELS)]
-        self.query_one(KeyBar).show(unavailable=reasons, labels={"data.panel": following})
+        reasons = unavailable(self._view, self._panels.chosen_finding, self._rows.chosen)
+        self.query_one(KeyBar).show(unavailable=reasons, labels={"data.panel": self._panels.following})
 
     def _possible(self, action: str) -> DataView | None:
         """The view, if the action can be done now; if not, the reason is told."""
@@ -267,22 +240,14 @@ class DataScreen(Screen[None]):
 
     def action_switch(self) -> None:
         if self._possible("switch"):
-            (self.query_one(f"#{self._panel}", Table) if self._rows.has_focus else self._rows).focus()
+            (self._panels.table if self._rows.has_focus else self._rows).focus()
 
     def action_panel(self) -> None:
         if view := self._possible("panel"):
-            self._show_panel(PANELS[(PANELS.index(self._panel) + 1) % len(PANELS)])
-            self.query_one(f"#{self._panel}", Table).focus()
-            if self._panel == "lengths":
-                work = partial(self._measure, view)
-                self.run_worker(work, thread=True, exit_on_error=False, group="measure", exclusive=True)
-
-    def _show_panel(self, name: str) -> None:
-        self._panel = name
-        for one in PANELS:
-            self.query_one(f"#{one}").display = one == name
-        self._show_about()
-        self._show_keys()
+            self._panels.show_panel(self._panels.following)
+            self._show_keys()
+            self._panels.table.focus()
+            self._panels.measure(view.file)
 
     def action_cancel(self) -> None:
         if view := self._possible("cancel"):
@@ -300,11 +265,11 @@ class DataScreen(Screen[None]):
         elif view is not None and view.finding:
             view.show_finding("")
             self._show_rows()
-            self.query_one("#findings", Table).focus()
+            self._panels.query_one("#findings", Table).focus()
 
     def action_fix(self) -> None:
         if view := self._possible("fix"):
-            ask_to_fix(self._studio, view.file.source, self._chosen_finding() or "")
+            ask_to_fix(self._studio, view.file.source, self._panels.chosen_finding or "")
 
     def action_fix_all(self) -> None:
         if view := self._possible("fix_all"):
@@ -346,13 +311,13 @@ class DataScreen(Screen[None]):
             self._open_row(view, event.key)
             return
         self.query(FilterBar).remove()
-        if self._panel == "findings":
+        if event.table.id == "findings":
             self.workers.cancel_group(self, "search")
             view.show_finding(event.key)
             self._show_rows()
         else:
             view.show_finding("")
-            self._set_filter(range_filter(self._panel, event.key))
+            self._set_filter(self._panels.filter_of(event.key))
         self._rows.focus()
 
     def _open_row(self, view: DataView, key: str) -> None:
@@ -386,13 +351,9 @@ class DataScreen(Screen[None]):
         """A filter that cannot be understood leaves the rows as they are."""
         bar, text = self.query_one(FilterBar), event.text.strip()
         self._stop_typing()
-        try:
-            row_filter(text, lambda row: ())
-        except InputError as error:
-            problem = error.problems[0]
-            bar.fault(f"{problem.what}: {problem.hint}" if problem.hint else problem.what)
-        else:
-            bar.fault("")
+        fault = filter_fault(text)
+        bar.fault(fault)
+        if not fault:
             self._typing = self.set_timer(TYPING_SECONDS, partial(self._set_filter, text))
 
     def on_filter_bar_left(self, event: FilterBar.Left) -> None:
@@ -414,42 +375,25 @@ class DataScreen(Screen[None]):
         into = view.show_fitting(text)
         if text:
             view.searching = "looking through the rows …"
-            work = partial(self._search, view, view.among, row_filter(text, view.rules_of), into)
-            self.run_worker(work, thread=True, exit_on_error=False, group="search")
+            tell = partial(self.app.call_later, self._found, view, into)
+            work = partial(search, view.file, view.among, text, row_filter(text, view.rules_of), tell)
+            self.run_worker(lambda: work(_is_cancelled()), thread=True, exit_on_error=False, group="search")
         self._show_rows()
-
-    def _search(
-        self, view: DataView, among: Sequence[int] | None, fits: "Predicate[OpenedRow]", into: "array[int]"
-    ) -> None:
-        worker = get_current_worker()
-        tell = partial(self.app.call_later, self._found, view, into)
-        search(view.file, among, view.filter, fits, tell, lambda: worker.is_cancelled)
 
     def _found(self, view: DataView, into: "array[int]", numbers: list[int], share: float) -> None:
         if into is not view.fitting or view is not self._view or not self.is_attached:
             return
         into.extend(numbers)
-        if view.searching != ENDED:
-            view.searching = (
-                "" if share >= 1 else f"{wording.percent(share)} of the rows looked at   x ends it"
-            )
+        looked = "" if share >= 1 else f"{wording.percent(share)} of the rows looked at   x ends it"
+        view.searching = ENDED if view.searching == ENDED else looked
         self._show_rows()
-
-    # Histograms.
-
-    def _measure(self, view: DataView) -> None:
-        worker = get_current_worker()
-
-        def tell(sizes: "Counter[int]", turns: "Counter[int]", share: float) -> None:
-            self.app.call_later(self._measured, view, size_bars(sizes), turn_bars(turns))
-
-        measure(view.file, tell, lambda: worker.is_cancelled)
-
-    def _measured(self, view: DataView, sizes: Sequence[Record], turns: Sequence[Record]) -> None:
-        if view is self._view and self.is_attached:
-            self.query_one("#lengths", Table).show(sizes)
-            self.query_one("#turns", Table).show(turns)
 
     @property
     def _studio(self) -> "Studio":
         return cast("Studio", self.app)
+
+
+def _is_cancelled() -> Callable[[], bool]:
+    """Whether the worker that asks for this is to end."""
+    worker = get_current_worker()
+    return lambda: worker.is_cancelled

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Input
 
 from finetui.actions import bindings
 from finetui.data_check import Check
@@ -17,7 +16,6 @@ from finetui.data_rows import named_row
 from finetui.data_turns import difference_rows, token_rows, turn_rows
 from finetui.lines_of import Rows
 from finetui.text import safe
-from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.pager import Pager
@@ -68,12 +66,10 @@ class RowScreen(Screen[int]):
         yield Lines(id="title")
         yield Lines(id="tabs")
         yield Pager(id="text")
-        yield Field(id="search", placeholder="search", select_on_focus=False)
         yield Lines(id="notice")
         yield KeyBar(self.SCOPES)
 
     def on_mount(self) -> None:
-        self.query_one("#search").display = False
         self.query_one(Pager).focus()
         self._show()
 
@@ -84,9 +80,7 @@ class RowScreen(Screen[int]):
     # What the keys do.
 
     def action_back(self) -> None:
-        if self.query_one("#search").has_focus:
-            self._leave_search()
-        else:
+        if not self.query_one(Pager).leave_search():
             self.dismiss(self.number)
 
     def action_tokens(self) -> None:
@@ -139,27 +133,9 @@ class RowScreen(Screen[int]):
         self._view = "turns" if self._view == view else view
         self._show()
 
-    # Search, as in a log.
-
-    def on_pager_search_asked(self) -> None:
-        search = self.query_one("#search", Input)
-        search.value, search.display = "", True
-        search.focus()
-
-    def on_input_blurred(self) -> None:
-        self.query_one("#search").display = False
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._leave_search()
-        self.query_one(Pager).search(event.value, 1)
-
     def on_pager_search_ended(self, event: Pager.SearchEnded) -> None:
         if not event.found:
             self._notice(f"no more lines with: {event.text}", "warning")
-
-    def _leave_search(self) -> None:
-        self.query_one("#search", Input).display = False
-        self.query_one(Pager).focus()
 
     # Showing.
 

@@ -41,4 +41,5 @@ class Plan(ModalScreen[bool]):
         self.dismiss(True)
 
     def action_close(self) -> None:
-        self.dismiss(False)
+        if not self.query_one(Pager).leave_search():
+            self.dismiss(False)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, cast
 
 from textual.app import ComposeResult
 from textual.screen import Screen
-from textual.widgets import Input
 
 from finetui import states
 from finetui.actions import actions_of, bindings, key_name
@@ -20,7 +19,6 @@ from finetui.run_commands import COMMANDS, command_row, why_not, why_not_continu
 from finetui.screens.confirm import Confirm
 from finetui.text import content
 from finetui.widgets.chart_grid import ChartGrid
-from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.pager import Pager
@@ -73,7 +71,6 @@ class RunScreen(Screen[None]):
         yield ChartGrid(id="charts")
         yield Lines(id="pane", tail=True)
         yield Pager(id="text")
-        yield Field(id="search", placeholder="search", select_on_focus=False)
         yield Lines(id="notice")
         yield KeyBar(("run", "chart", "studio"))
         yield KeyBar(("log", "run", "studio"))
@@ -86,9 +83,7 @@ class RunScreen(Screen[None]):
         self._poller.now()
 
     def action_back(self) -> None:
-        if self.query_one("#search").has_focus:
-            self._leave_search()
-        else:
+        if not self.query_one(Pager).leave_search():
             self.app.pop_screen()
 
     def action_charts(self) -> None:
@@ -146,18 +141,6 @@ class RunScreen(Screen[None]):
     def _studio(self) -> "Studio":
         return cast("Studio", self.app)
 
-    def on_pager_search_asked(self) -> None:
-        search = self.query_one("#search", Input)
-        search.value, search.display = "", True
-        search.focus()
-
-    def on_input_blurred(self) -> None:
-        self.query_one("#search").display = False
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._leave_search()
-        self.query_one(Pager).search(event.value, 1)
-
     def on_pager_search_ended(self, event: Pager.SearchEnded) -> None:
         if not event.found:
             self._notice(f"no more lines with: {event.text}", "warning")
@@ -169,10 +152,6 @@ class RunScreen(Screen[None]):
         self._panels.turn(self._panel, event.direction, other_side=event.other_side)
         self.query_one(Pager).read_again()
         self._name_panel()
-
-    def _leave_search(self) -> None:
-        self.query_one("#search", Input).display = False
-        self.query_one(Pager).focus()
 
     def _state(self) -> str:
         view = self._runs[0].view
@@ -251,7 +230,6 @@ class RunScreen(Screen[None]):
         as_charts = name == "charts"
         charts.display = self.query_one("#pane").display = as_charts
         pager.display = not as_charts
-        self.query_one("#search", Input).display = False
         first, second = self.query(KeyBar)
         first.display, second.display = as_charts, not as_charts
         if as_charts:

@@ -43,7 +43,8 @@ class Told(ModalScreen[None]):
         pager.focus()
 
     def action_close(self) -> None:
-        self.dismiss()
+        if not self.query_one(Pager).leave_search():
+            self.dismiss()
 
     def action_copy(self) -> None:
         cast("Studio", self.app).copy(safe(self._text, keep="\n"))

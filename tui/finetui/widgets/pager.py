@@ -5,20 +5,29 @@ from itertools import islice
 
 from rich.cells import cell_len
 from textual import events
+from textual.app import ComposeResult
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
+from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from finetui.actions import bindings
 from finetui.lines_of import Line, Source, highlighted
 from finetui.text import beginning, safe, wrapped
 from finetui.widgets import paint
+from finetui.widgets.field import Field
 from finetui.widgets.plot import Row
 
 NOTHING: Row = ((" nothing was written here yet", "muted"),)
 Laid = tuple[int, int, Row]
 """A row on the screen: the place of its line, which of its rows it is, and the row."""
+
+
+class SearchLine(Field):
+    """The last line of a pager while a text to look for is typed."""
+
+    DEFAULT_CSS = "SearchLine { dock: bottom; display: none; width: 1fr; }"
 
 
 class Pager(Widget, can_focus=True):
@@ -29,9 +38,6 @@ class Pager(Widget, can_focus=True):
 
     class Moved(Message):
         """It follows the end of its source, or does so no more."""
-
-    class SearchAsked(Message):
-        """The user wants to give a text to look for."""
 
     class Turned(Message):
         """Something else is to be compared: the one before (-1) or after (1), on the other side or not."""
@@ -55,6 +61,9 @@ class Pager(Widget, can_focus=True):
         self.follows = True
         self._text = ""
         self._shown: tuple[Row, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        yield SearchLine(placeholder="search", compact=True, select_on_focus=False)
 
     def show(self, source: Source, *, follows: bool) -> None:
         """Show another source, from its end or from its start."""
@@ -81,10 +90,10 @@ class Pager(Widget, can_focus=True):
         self._move(-1)
 
     def action_page_down(self) -> None:
-        self._move(max(1, self.size.height - 1))
+        self._move(max(1, self._height - 1))
 
     def action_page_up(self) -> None:
-        self._move(-max(1, self.size.height - 1))
+        self._move(-max(1, self._height - 1))
 
     def action_first(self) -> None:
         self._top = self._skip = 0
@@ -94,7 +103,27 @@ class Pager(Widget, can_focus=True):
         self._follow(True)
 
     def action_search(self) -> None:
-        self.post_message(self.SearchAsked())
+        line = self.query_one(SearchLine)
+        line.value, line.display = "", True
+        line.focus()
+        self._lay_out()
+
+    def leave_search(self) -> bool:
+        """Put the search line away, if it has the keys; whether it had them."""
+        searching = self.query_one(SearchLine).has_focus
+        if searching:
+            self.focus()
+        return searching
+
+    def on_input_blurred(self, event: Input.Blurred) -> None:
+        event.stop()
+        event.input.display = False
+        self._lay_out()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.focus()
+        self.search(event.value, 1)
 
     def action_next_match(self) -> None:
         self.search(self._text, 1)
@@ -113,6 +142,11 @@ class Pager(Widget, can_focus=True):
 
     def action_other_later(self) -> None:
         self.post_message(self.Turned(1, other_side=True))
+
+    @property
+    def _height(self) -> int:
+        """The lines that the search leaves to the text."""
+        return max(1, self.size.height - self.query_one(SearchLine).display)
 
     def on_mouse_scroll_down(self) -> None:
         self._move(3)
@@ -153,7 +187,7 @@ class Pager(Widget, can_focus=True):
         if rows > 0 and self.follows:
             return
         top = (self._top, self._skip)
-        height = self.size.height
+        height = self._height
         if rows > 0:
             wanted = self._skip + rows + height + 1
             ahead = self._first_rows(self._source.after(self._top, wanted), wanted)[self._skip :]
@@ -178,7 +212,7 @@ class Pager(Widget, can_focus=True):
     def _lay_out(self) -> None:
         if self._source is None:
             return
-        before, height = self._shown, self.size.height
+        before, height = self._shown, self._height
         if self.follows:
             rows = self._last_rows(self._source.before(self._source.end(), height), height)
             if rows:

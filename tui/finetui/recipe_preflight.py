@@ -72,11 +72,11 @@ def turned(text: str, knob: Knob) -> str:
     return text
 
 
-def preflight_records(said: Answer | None, width: int) -> list[Record]:
+def preflight_records(said: Answer | None, tracing: bool, width: int) -> list[Record]:
     """The lines, wrapped to `width` cells; those of a knob have its key."""
     room = max(20, width - LABEL_WIDTH - 6)
     records: list[Record] = []
-    for key, label, says in _lines(said):
+    for key, label, says in _lines(said, tracing):
         text, style = says
         for part, line in enumerate(wrapped(text, room)):
             first = (label, "strong" if key else "muted") if part == 0 else ("", "")
@@ -86,7 +86,7 @@ def preflight_records(said: Answer | None, width: int) -> list[Record]:
     return records
 
 
-def _lines(said: Answer | None) -> Iterator[tuple[str, str, Span]]:
+def _lines(said: Answer | None, tracing: bool) -> Iterator[tuple[str, str, Span]]:
     """Key, label and text."""
     if said is None:
         yield "", "", ("looking …", "muted")
@@ -109,6 +109,16 @@ def _lines(said: Answer | None) -> Iterator[tuple[str, str, Span]]:
     device = report.device
     used = f", {wording.size(device.used)} of it in use" if device.used else ""
     yield "", "device", (f"{device.name}, {wording.size(device.memory)}{used}   D asks of another", "")
+    if tracing:
+        yield "", "trace", ("the model's own code runs on tensors without content …   t ends it", "accent")
+    elif report.memory is not None:
+        seconds = wording.duration(report.memory.seconds)
+        by = (
+            "formula   t runs the model's own code"
+            if report.memory.stage == "formula"
+            else f"trace of {seconds}"
+        )
+        yield "", "memory by", (by, "muted")
     yield from _peak_lines(report)
     if report.host_memory is not None:
         yield "", "host", (f"{wording.size(report.host_memory)} of the machine's memory", "")

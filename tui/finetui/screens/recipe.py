@@ -9,6 +9,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
+from textual.worker import get_current_worker
 
 from finetui import launching, recipe_asking, recipe_files
 from finetui.actions import bindings
@@ -29,6 +30,7 @@ from finetui.recipe_preflight import (
 )
 from finetui.recipe_seen import Fault, Seen, see
 from finetui.recipe_title import NO_RECIPE, title_row, unavailable
+from finetui.recipe_trace import trace
 from finetui.recipe_values import stepped
 from finetui.widgets.filter_bar import FilterBar
 from finetui.widgets.key_bar import KeyBar
@@ -37,6 +39,7 @@ from finetui.widgets.status_line import LEAST_WIDTH, StatusLine
 from finetui.widgets.table import Table
 from finetui.widgets.text_editor import TextEditor
 from finetui_core.errors import InputError
+from finetui_core.preflight.figures import Report
 from finetui_core.recipe.edit import set_value, unset
 from finetui_core.recipe.facts import Facts, look
 from finetui_core.recipe.mends import Mend, mend
@@ -75,6 +78,7 @@ class RecipeScreen(Screen[None]):
         self._on_disk = ""
         self._device = ""
         self._said: Answer | None = None
+        self._tracing = False
         self._first: Callable[[], None] | None = None
         self._poller = Poller(self, self._look_at_disk, self._show_disk, lambda error: None)
 
@@ -564,7 +568,36 @@ class RecipeScreen(Screen[None]):
 
     def _show_preflight(self) -> None:
         table = self.query_one("#preflight", Table)
-        table.show(preflight_records(self._said, table.size.width))
+        table.show(preflight_records(self._said, self._tracing, table.size.width))
+
+    def action_trace(self) -> None:
+        """In a child; what it finds is shown until the recipe or the device is another one."""
+        if self._tracing:
+            self.workers.cancel_group(self, "trace")
+            return
+        draft, asked = self._possible("trace"), self._asked()
+        if draft is None or asked is None:
+            return
+        self._tracing = True
+        if not self.query_one("#preflight").display:
+            self.action_preflight()
+        self._show_preflight()
+        work = partial(self._trace, draft.text, draft.folder, asked)
+        self.run_worker(work, thread=True, exit_on_error=False, group="trace")
+
+    def _trace(self, text: str, folder: Path, asked: Asked) -> None:
+        worker = get_current_worker()
+        found = trace(text, folder, asked.device, self._root, lambda: worker.is_cancelled)
+        self.app.call_later(self._traced, asked, found)
+
+    def _traced(self, asked: Asked, found: Report | str | None) -> None:
+        self._tracing = False
+        if isinstance(found, str):
+            self._studio.notice(f"not traced: {found}", "warning")
+        elif found is not None and asked == self._asked():
+            self._said = Answer(asked, found, self._said.past if self._said else ())
+        if self.is_attached:
+            self._show_preflight()
 
     def _turn_knob(self, key: str) -> None:
         draft, report = self._possible("edit"), self._said.report if self._said else None

@@ -311,7 +311,7 @@ async def test_two_hundred_lines_with_twenty_faults_answer_at_once(tmp_path: Pat
         times = []
         for key in "abcdefghij":
             started = time.perf_counter()
-            screen._editor._insert(key, "type")
+            screen._views.editor._insert(key, "type")
             screen._changed()
             times.append(time.perf_counter() - started)
     assert sorted(times)[len(times) // 2] < 0.1  # about 10 ms on an idle core

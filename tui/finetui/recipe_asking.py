@@ -77,6 +77,15 @@ def ask_preset(studio: "Studio", question: str, then: Callable[[str], None]) -> 
     studio.push_screen(Choose(question, answers), lambda name: then(name) if name is not None else None)
 
 
+def open_or_tell(studio: "Studio", path: Path) -> Draft | None:
+    """The recipe at a path; None, and it is told why, where there is none to read."""
+    try:
+        return recipe_files.open_draft(path)
+    except InputError as error:
+        studio.push_screen(Told(f"{path.name} cannot be opened", str(error)))
+        return None
+
+
 def ask_to_open(studio: "Studio", then: Callable[[Path], None]) -> None:
     ask = Ask(
         "Recipe to open (a TOML file)",

@@ -98,6 +98,16 @@ def _lines(said: Answer | None, tracing: bool) -> Iterator[tuple[str, str, Span]
     if report.verdict is not None:
         label, style = _FITS[report.verdict.fit]
         yield "", label, (report.verdict.says, style)
+    if tracing:
+        yield "", "trace", ("the model's own code runs on tensors without content …   t ends it", "accent")
+    elif report.memory is not None:
+        seconds = wording.duration(report.memory.seconds)
+        by = (
+            "formula   t runs the model's own code"
+            if report.memory.stage == "formula"
+            else f"trace of {seconds}"
+        )
+        yield "", "memory by", (by, "muted")
     for number, knob in enumerate(report.knobs):
         fit, style = _FIT_WORDS[knob.fit], _FITS[knob.fit][1]
         yield (
@@ -109,16 +119,6 @@ def _lines(said: Answer | None, tracing: bool) -> Iterator[tuple[str, str, Span]
     device = report.device
     used = f", {wording.size(device.used)} of it in use" if device.used else ""
     yield "", "device", (f"{device.name}, {wording.size(device.memory)}{used}   D asks of another", "")
-    if tracing:
-        yield "", "trace", ("the model's own code runs on tensors without content …   t ends it", "accent")
-    elif report.memory is not None:
-        seconds = wording.duration(report.memory.seconds)
-        by = (
-            "formula   t runs the model's own code"
-            if report.memory.stage == "formula"
-            else f"trace of {seconds}"
-        )
-        yield "", "memory by", (by, "muted")
     yield from _peak_lines(report)
     if report.host_memory is not None:
         yield "", "host", (f"{wording.size(report.host_memory)} of the machine's memory", "")

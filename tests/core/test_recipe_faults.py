@@ -63,7 +63,7 @@ ONE_FAULT = {
     "a table like none": (
         HEAD + '["my table"]\nseed = 1',
         "r.toml:5:2", 'unknown table "my table"',
-        "the tables are [model], [data], [train], [lora], [eval], [save], [launch]",
+        "the tables are [model], [data], [train], [lora], [eval], [save], [launch], [cost]",
     ),
     "key before any table": (
         "seed = 1\n" + HEAD,

@@ -30,7 +30,7 @@ async def test_both_views_show_the_recipe(tmp_path: Path, size: tuple[int, int])
     async with opened(write(tmp_path), size) as pilot:
         shown = screen_text(pilot.app)
         assert "mine.toml" in shown and "no fault" in shown and "saved" not in shown.splitlines()[1]
-        assert "written" in line_with(shown, "  name   ")
+        assert '"o/m"' in line_with(shown, "  name   ")
         assert 'name = "o/m"   # the base' in shown
         beside = "# What this is for." in line_with(shown, "option   ")
         assert beside == (size[0] >= 120)
@@ -311,7 +311,7 @@ async def test_two_hundred_lines_with_twenty_faults_answer_at_once(tmp_path: Pat
         times = []
         for key in "abcdefghij":
             started = time.perf_counter()
-            screen._editor._insert(key, "type")
+            screen._views.editor._insert(key, "type")
             screen._changed()
             times.append(time.perf_counter() - started)
     assert sorted(times)[len(times) // 2] < 0.1  # about 10 ms on an idle core

@@ -48,7 +48,7 @@ async def press(pilot: Pilot[Any], *keys: str) -> str:
 
 async def choose(pilot: Pilot[Any], option: str) -> str:
     """Put the cursor of the form on an option, by its whole name."""
-    screen_of(pilot)._reveal(option)
+    screen_of(pilot)._views.reveal(option)
     return await press(pilot)
 
 

@@ -176,6 +176,11 @@ ACTIONS = (
     Action("recipe.switch", ("tab",), "text", "Go to the text, or to what stands in its place, and back."),
     Action("recipe.save", ("w", "ctrl+s"), "save", "Write the recipe into its file."),
     Action("recipe.start", ("s",), "start", "Start a run of this recipe; asks first, and saves it."),
+    Action("recipe.preflight", ("v",), "fits?", "Show whether it fits, how long it takes and what it costs."),
+    Action("recipe.device", ("D",), "device", "Ask whether it would fit another device: a name or a size."),
+    Action(
+        "recipe.trace", ("t",), "trace", "Measure the memory with the model's own code; again, to end that."
+    ),
     Action("recipe.undo", ("u", "ctrl+z"), "undo", "Undo the last change, of the form or the text."),
     Action("recipe.unset", ("x", "delete"), "default", "Take the option out: its default holds again."),
     Action(

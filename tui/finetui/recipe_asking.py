@@ -17,6 +17,7 @@ from finetui.screens.choose import Choose
 from finetui.screens.told import Told
 from finetui_core import wording
 from finetui_core.errors import InputError
+from finetui_core.preflight.devices import find_device
 from finetui_core.recipe.presets import preset_names, preset_purpose
 from finetui_core.recipe.table import OptionInfo
 
@@ -58,9 +59,31 @@ def _completed(folder: Path, text: str) -> str:
     return launching.complete_file(f"{folder}/{text}").removeprefix(f"{folder}/")
 
 
+def ask_device(studio: "Studio", device: str, then: Callable[[str], None]) -> None:
+    """Ask for a device by a name of the table or by its memory; nothing stands for this machine."""
+
+    def check(text: str) -> None:
+        if text.strip():
+            find_device(text)
+
+    question = 'Would it fit? "24GB", "rtx 4090", "a100", "cpu"; nothing for this machine'
+    studio.push_screen(
+        Ask(question, device, check), lambda text: then(text.strip()) if text is not None else None
+    )
+
+
 def ask_preset(studio: "Studio", question: str, then: Callable[[str], None]) -> None:
     answers = [(name, preset_purpose(name)) for name in preset_names()]
     studio.push_screen(Choose(question, answers), lambda name: then(name) if name is not None else None)
+
+
+def open_or_tell(studio: "Studio", path: Path) -> Draft | None:
+    """The recipe at a path; None, and it is told why, where there is none to read."""
+    try:
+        return recipe_files.open_draft(path)
+    except InputError as error:
+        studio.push_screen(Told(f"{path.name} cannot be opened", str(error)))
+        return None
 
 
 def ask_to_open(studio: "Studio", then: Callable[[Path], None]) -> None:

@@ -12,7 +12,7 @@ from finetui_core.recipe.shown import Shown
 from finetui_core.recipe.table import OptionInfo, option_table, table_names
 
 LEVELS: tuple[Level, ...] = ("essential", "common", "all")
-FORM_COLUMNS = (Column("", 2), Column("option", 29), Column("value", 16, most=60), Column("", 10))
+FORM_COLUMNS = (Column("", 2), Column("option", 29), Column("value", 16, most=60), Column("", 10, above=66))
 FAULTY, HEEDED, OTHER = "!", "▲", "•"
 """Marks: a fault, a value outside what is advised, a value that is not the default."""
 BY_THE_RUN, NONE = "by the run", "none"

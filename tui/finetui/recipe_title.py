@@ -41,7 +41,18 @@ def unavailable(draft: Draft | None, seen: Seen | None, key: str | None, mend: M
     """The reason for each action, by id, that cannot be done now."""
     names = (
         *("edit", "next_value", "unset", "next_fault", "apply", "save", "save_as", "start", "undo", "redo"),
-        *("switch", "find", "level", "difference", "presets", "editor", "again"),
+        *(
+            "switch",
+            "preflight",
+            "device",
+            "trace",
+            "find",
+            "level",
+            "difference",
+            "presets",
+            "editor",
+            "again",
+        ),
     )
     if draft is None or seen is None:
         return {f"recipe.{name}": NO_DRAFT for name in names}
@@ -50,9 +61,11 @@ def unavailable(draft: Draft | None, seen: Seen | None, key: str | None, mend: M
         why = (
             f"the text is no TOML at {seen.syntax.line + 1}:{seen.syntax.column + 1}: mend it there, or undo"
         )
-        reasons = {f"recipe.{name}": why for name in ("edit", "next_value", "unset", "difference", "start")}
+        reasons = {
+            f"recipe.{name}": why for name in ("edit", "next_value", "unset", "difference", "start", "trace")
+        }
     elif seen.faults:
-        reasons["recipe.start"] = "the recipe has faults: f goes to them"
+        reasons["recipe.start"] = reasons["recipe.trace"] = "the recipe has faults: f goes to them"
     if not seen.faults:
         reasons["recipe.next_fault"] = "there is no fault"
     if mend is None:

@@ -24,6 +24,8 @@ _DOUBLED = {
     "launch.nproc_per_node",
 }
 """Options of which powers of two are usual."""
+_COUNTED = {"train.seed"}
+"""Options of which one number is as good as another."""
 _BY_ONE = 20
 _SMALLEST = 0.01
 
@@ -99,7 +101,7 @@ def stepped(option: OptionInfo, value: Any, direction: int) -> Any:
         at = option.choices.index(value) if value in option.choices else -direction
         return option.choices[(at + direction) % len(option.choices)]
     if option.kind == "whole number" and isinstance(value, int):
-        new: float = _next_whole(value, direction, doubled=option.dotted in _DOUBLED)
+        new: float = _next_whole(option.dotted, value, direction)
     elif option.kind == "number" and isinstance(value, int | float):
         new = _next_number(float(value), direction)
     else:
@@ -112,11 +114,11 @@ def stepped(option: OptionInfo, value: Any, direction: int) -> Any:
     return int(new) if option.kind == "whole number" else new
 
 
-def _next_whole(value: int, direction: int, *, doubled: bool) -> int:
-    if doubled:
+def _next_whole(option: str, value: int, direction: int) -> int:
+    if option in _DOUBLED:
         power = 1 << max(0, value.bit_length() - 1)
         return power * 2 if direction > 0 else (power if power < value else power // 2)
-    if abs(value + direction) <= _BY_ONE or value <= 0:
+    if abs(value + direction) <= _BY_ONE or value <= 0 or option in _COUNTED:
         return value + direction
     return max(_BY_ONE, round(_next_number(float(value), direction)))
 

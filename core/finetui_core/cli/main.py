@@ -34,7 +34,7 @@ COMMANDS = {
 }
 
 DESCRIPTION = """Fine-tune language models from a terminal.
-Without a command, ftui opens the studio."""
+Without a command, ftui opens the studio; FILE.jsonl alone opens it at a data set, FILE.toml at a recipe."""
 EPILOGUE = """Exit codes: 0 done, 1 it ran and failed, 2 bad input, 3 a check found errors, 130 interrupted.
 Runs are kept in ./runs, or in the folder that FTUI_RUNS names."""
 

@@ -52,11 +52,13 @@ def validate(values: Mapping[str, Any]) -> Validated:
     for table, options in kept.items():
         kept[table] = {name: value for name, value in options.items() if (table, name) in options_by_path()}
     missing = frozenset(
-        option.path for option in option_table() if option.required and option.path in doubtful
+        option.path
+        for option in option_table()
+        if option.required and option.name not in kept.get(option.table, {})
     )
     for table, name in missing:
         kept.setdefault(table, {})[name] = "missing"
-    return Validated(Recipe.model_validate(kept), faults, doubtful)  # type: ignore[arg-type]
+    return Validated(Recipe.model_validate(kept), faults, doubtful | missing)  # type: ignore[arg-type]
 
 
 def _faults_of(values: Mapping[str, Any]) -> Iterable[Fault]:

@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from finetui import recipe_typing as edits
-from finetui.actions import bindings
+from finetui.actions import actions_of, bindings
 from finetui.recipe_draft import Draft
 from finetui.text import safe
 from finetui.widgets import paint
@@ -53,6 +53,7 @@ class TextEditor(Widget, can_focus=True):
         self._top = self._left = 0
         self._column: int | None = None
         self._drawn: tuple[Row, ...] = ()
+        self._moves: dict[str, str] = {}
 
     def show(self, draft: Draft | None, marks: Mapping[int, str] | None = None) -> None:
         """Show what the draft holds now; `marks` gives the style of each line, from 0, that has a fault."""
@@ -79,11 +80,20 @@ class TextEditor(Widget, can_focus=True):
     def check_consume_key(self, key: str, character: str | None) -> bool:
         return character is not None and character.isprintable()
 
+    def on_mount(self) -> None:
+        own = actions_of("text", keys=getattr(self.app, "keymap", None))
+        self._moves = {key: action.name for action in own if not action.does for key in action.keys}
+
     async def _on_key(self, event: events.Key) -> None:
+        """A binding would be done only once the key has come up to the screen, behind what was typed after it."""
         if event.is_printable and event.character:
             event.stop()
             event.prevent_default()
             self._insert(event.character, "type")
+        elif (name := self._moves.get(event.key)) is not None:
+            event.stop()
+            event.prevent_default()
+            getattr(self, f"action_{name}")()
 
     def _on_paste(self, event: events.Paste) -> None:
         event.stop()

@@ -1,0 +1,143 @@
+"""What preflight says of the recipe, as lines of a list: the verdict, what would make it fit, memory, time, cost."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetui.text import wrapped
+from finetui.widgets.plot import Span
+from finetui.widgets.table import Column, Record
+from finetui_core import wording
+from finetui_core.errors import InputError
+from finetui_core.preflight.devices import find_device, this_machine
+from finetui_core.preflight.figures import Fit, Knob, Report
+from finetui_core.preflight.history import Compared
+from finetui_core.preflight.report import past_runs, quick
+from finetui_core.recipe.edit import set_value
+from finetui_core.recipe.facts import Facts
+from finetui_core.recipe.options import Recipe
+
+LABEL_WIDTH = 9
+PREFLIGHT_COLUMNS = (Column("", LABEL_WIDTH), Column("preflight", 20, most=200))
+_KNOB = "knob "
+FIRST_KNOB = f"{_KNOB}0"
+_FITS: dict[Fit, tuple[str, str]] = {
+    "fits": ("✓ fits", "good"),
+    "tight": ("▲ tight", "warning"),
+    "does_not_fit": ("✗ no", "bad"),
+}
+_FIT_WORDS: dict[Fit, str] = {"fits": "fits", "tight": "tight", "does_not_fit": "does not fit yet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A recipe and the device it is asked about: "" for this machine, else as it was typed."""
+
+    recipe: Recipe
+    facts: Facts
+    device: str
+    faulty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`past` are the runs that calibrate, to be given again; `fault` says why there is no report."""
+
+    asked: Asked
+    report: Report | None
+    past: Sequence[Compared]
+    fault: str = ""
+
+
+def answer(asked: Asked, root: Path, past: Sequence[Compared] | None) -> Answer:
+    """Takes some milliseconds, and reads the past runs where they are not given. Never raises for bad input."""
+    runs = past_runs(root) if past is None else past
+    try:
+        device = find_device(asked.device) if asked.device else this_machine()
+        return Answer(asked, quick(asked.recipe, asked.facts, device, root=root, past=runs), runs)
+    except InputError as error:
+        return Answer(asked, None, runs, str(error.problems[0]))
+
+
+def knob_of(report: Report, key: str) -> Knob | None:
+    """The knob at a line of the list."""
+    number = key.removeprefix(_KNOB)
+    return report.knobs[int(number)] if key.startswith(_KNOB) and number.isdecimal() else None
+
+
+def turned(text: str, knob: Knob) -> str:
+    """The recipe with all changes of a knob. Raises InputError where one cannot be put in."""
+    for change in knob.changes:
+        text = set_value(text, change.table, change.key, change.value)
+    return text
+
+
+def preflight_records(said: Answer | None, tracing: bool, width: int) -> list[Record]:
+    """The lines, wrapped to `width` cells; those of a knob have its key."""
+    room = max(20, width - LABEL_WIDTH - 6)
+    records: list[Record] = []
+    for key, label, says in _lines(said, tracing):
+        text, style = says
+        for part, line in enumerate(wrapped(text, room)):
+            first = (label, "strong" if key else "muted") if part == 0 else ("", "")
+            records.append(
+                Record(key if key and part == 0 else f"line {len(records)}", (first, (line, style)))
+            )
+    return records
+
+
+def _lines(said: Answer | None, tracing: bool) -> Iterator[tuple[str, str, Span]]:
+    """Key, label and text."""
+    if said is None:
+        yield "", "", ("looking …", "muted")
+        return
+    report = said.report
+    if report is None:
+        yield "", "", (said.fault, "warning")
+        return
+    if report.verdict is not None:
+        label, style = _FITS[report.verdict.fit]
+        yield "", label, (report.verdict.says, style)
+    if tracing:
+        yield "", "trace", ("the model's own code runs on tensors without content …   t ends it", "accent")
+    elif report.memory is not None:
+        seconds = wording.duration(report.memory.seconds)
+        by = (
+            "formula   t runs the model's own code"
+            if report.memory.stage == "formula"
+            else f"trace of {seconds}"
+        )
+        yield "", "memory by", (by, "muted")
+    for number, knob in enumerate(report.knobs):
+        fit, style = _FIT_WORDS[knob.fit], _FITS[knob.fit][1]
+        yield (
+            f"{_KNOB}{number}",
+            f"{number + 1:>2} enter",
+            (f"{knob.name}: {wording.size(knob.peak)}, {fit}", style),
+        )
+        yield "", "", (f"costs {knob.costs}", "muted")
+    device = report.device
+    used = f", {wording.size(device.used)} of it in use" if device.used else ""
+    yield "", "device", (f"{device.name}, {wording.size(device.memory)}{used}   D asks of another", "")
+    yield from _peak_lines(report)
+    if report.host_memory is not None:
+        yield "", "host", (f"{wording.size(report.host_memory)} of the machine's memory", "")
+    for label, part in (("disk", report.disk), ("time", report.duration), ("cost", report.cost)):
+        if part is not None and part.says:
+            yield "", label, (part.says, "")
+    for note in report.notes:
+        yield "", "note", (note, "muted")
+    if said.asked.faulty:
+        yield "", "note", ("an option with a fault counts as its default here", "warning")
+
+
+def _peak_lines(report: Report) -> Iterator[tuple[str, str, Span]]:
+    """The peak of each phase, largest part first."""
+    if report.memory is None:
+        return
+    highest, _ = report.memory.highest
+    for phase, kinds in report.memory.peaks.items():
+        parts = sorted(((size, kind) for kind, size in kinds.items() if size), reverse=True)
+        words = ", ".join(f"{kind} {wording.size(size)}" for size, kind in parts)
+        style = "strong" if phase == highest else ""
+        yield "", phase, (f"{wording.size(sum(kinds.values()))}: {words}", style)

@@ -1,0 +1,102 @@
+"""What preflight says of the recipe: asked anew in a thread when it changes, and traced in a child when told to."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.worker import get_current_worker
+
+from finetui.recipe_preflight import (
+    FIRST_KNOB,
+    PREFLIGHT_COLUMNS,
+    Answer,
+    Asked,
+    answer,
+    knob_of,
+    preflight_records,
+)
+from finetui.recipe_trace import trace
+from finetui.widgets.table import Table
+from finetui_core.preflight.figures import Knob, Report
+
+if TYPE_CHECKING:
+    from finetui_core.preflight.history import Compared
+
+
+class PreflightPanel(Container):
+    """One list; a line with a knob is opened to turn it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(id="preflight")
+        self._root = root
+        self._asked: Asked | None = None
+        self._said: Answer | None = None
+        self.tracing = False
+
+    def compose(self) -> ComposeResult:
+        yield Table(PREFLIGHT_COLUMNS, id="knobs", beside=True)
+
+    @property
+    def table(self) -> Table:
+        return self.query_one(Table)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._show()
+
+    def ask(self, asked: Asked | None) -> None:
+        """Show what is said of `asked`, where this is seen; of two that are asked, the last one is answered."""
+        self._asked = asked
+        if asked is None or not self.display or (self._said is not None and self._said.asked == asked):
+            return
+        if not any(worker.group == "preflight" and not worker.is_finished for worker in self.workers):
+            work = partial(self._answer, asked, self._said.past if self._said is not None else None)
+            self.run_worker(work, thread=True, exit_on_error=False, group="preflight")
+
+    def _answer(self, asked: Asked, past: "Sequence[Compared] | None") -> None:
+        said = answer(asked, self._root, past)
+        self.app.call_later(self._answered, said)
+
+    def _answered(self, said: Answer) -> None:
+        before, self._said = self._said, said
+        if self.is_attached:
+            self._show()
+            if before is None or before.asked.device != said.asked.device:
+                self.table.go_to(FIRST_KNOB)
+            self.call_later(lambda: self.ask(self._asked))
+
+    def knob(self, key: str) -> Knob | None:
+        """The knob at a line."""
+        report = self._said.report if self._said is not None else None
+        return knob_of(report, key) if report is not None else None
+
+    def trace(self, text: str, folder: Path, failed: Callable[[str], None]) -> None:
+        """Trace the recipe that is asked about; what is found is shown until another one is."""
+        if self._asked is not None:
+            self.tracing = True
+            self._show()
+            work = partial(self._trace, text, folder, self._asked, failed)
+            self.run_worker(work, thread=True, exit_on_error=False, group="trace")
+
+    def end_trace(self) -> None:
+        self.workers.cancel_group(self, "trace")
+
+    def _trace(self, text: str, folder: Path, asked: Asked, failed: Callable[[str], None]) -> None:
+        worker = get_current_worker()
+        found = trace(text, folder, asked.device, self._root, lambda: worker.is_cancelled)
+        self.app.call_later(self._traced, asked, found, failed)
+
+    def _traced(self, asked: Asked, found: Report | str | None, failed: Callable[[str], None]) -> None:
+        self.tracing = False
+        if isinstance(found, str):
+            failed(f"not traced: {found}")
+        elif found is not None and asked == self._asked:
+            self._said = Answer(asked, found, self._said.past if self._said is not None else ())
+        if self.is_attached:
+            self._show()
+
+    def _show(self) -> None:
+        self.table.show(preflight_records(self._said, self.tracing, self.table.size.width))

@@ -237,9 +237,10 @@ def end(run: RunPaths) -> None:
             mailbox.send(run, "abort")
 
 
-def main() -> int:
+def main(way: Callable[[Walk], None], about: str | None) -> int:
+    """Read the arguments, and go one way through the studio."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", nargs="?", type=Path, help="where the screens go (a new temporary folder)")
     parser.add_argument("--size", default="80x24", help="cells of the terminal, as 80x24")
@@ -254,7 +255,7 @@ def main() -> int:
     print(f"{options.size}, {options.colours} colours, into {folder}")
     with surroundings(folder, (int(width), int(height)), options.colours) as walk:
         try:
-            take(walk)
+            way(walk)
         except NotShown as missing:
             walk.told.append(f"== NOT SEEN: {missing}")
             print(missing, file=sys.stderr)
@@ -263,4 +264,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(take, __doc__))

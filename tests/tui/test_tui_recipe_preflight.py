@@ -49,10 +49,14 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 async def test_the_first_knob_makes_it_fit_and_is_undone(project: Path) -> None:
     async with opened(project) as pilot:
         shown = await press(pilot, "D", *"24gb", "enter")
-        assert "Does not fit" in shown and "a GPU with 24 GB" in shown and "1 enter" in shown
+        assert (
+            "Does not fit" in shown
+            and "a GPU with 24 GB has" in " ".join(shown.split())
+            and "1 enter" in shown
+        )
         shown = await press(pilot, "enter")
         assert "gradient_checkpointing = true" in text_of(pilot)
-        assert "✓ fits" in shown or "▲ tight" in shown
+        assert "✓" in shown or "▲" in shown
         assert "# rows" in text_of(pilot)
         await press(pilot, "u")
         assert text_of(pilot) == LLAMA
@@ -93,7 +97,7 @@ async def test_a_trace_runs_on_text_that_is_not_saved(project: Path, fake: Fake)
         await choose(pilot, "train.seed")
         await press(pilot, "plus", "D", *"24GB", "enter")
         shown = await press(pilot, "t")
-        assert "Tight, says the trace." in shown and "trace of" in shown
+        assert "Tight, says the trace." in shown and "by a trace of" in shown
         arguments, text = json.loads(seen.read_text())
         assert arguments[0] == "preflight" and arguments[-2:] == ["--on", "24GB"]
         assert "seed = 43" in text and f'train = "{project.parent}/rows.jsonl"' in text

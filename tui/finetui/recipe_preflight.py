@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from finetui.text import wrapped
-from finetui.widgets.plot import Span
+from finetui.widgets.lines import wrapped_row
+from finetui.widgets.plot import Row, Span
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.errors import InputError
@@ -20,11 +21,10 @@ from finetui_core.recipe.options import Recipe
 LABEL_WIDTH = 9
 PREFLIGHT_COLUMNS = (Column("", LABEL_WIDTH), Column("preflight", 20, most=200))
 _KNOB = "knob "
-FIRST_KNOB = f"{_KNOB}0"
 _FITS: dict[Fit, tuple[str, str]] = {
-    "fits": ("✓ fits", "good"),
-    "tight": ("▲ tight", "warning"),
-    "does_not_fit": ("✗ no", "bad"),
+    "fits": ("✓", "good"),
+    "tight": ("▲", "warning"),
+    "does_not_fit": ("✗", "bad"),
 }
 _FIT_WORDS: dict[Fit, str] = {"fits": "fits", "tight": "tight", "does_not_fit": "does not fit yet"}
 
@@ -72,42 +72,41 @@ def turned(text: str, knob: Knob) -> str:
     return text
 
 
-def preflight_records(said: Answer | None, tracing: bool, width: int) -> list[Record]:
-    """The lines, wrapped to `width` cells; those of a knob have its key."""
+def verdict_rows(said: Answer | None, tracing: bool, width: int) -> list[Row]:
+    """Whether it fits, and by what that is known."""
+    if said is None or said.report is None:
+        return [((" looking …", "muted"),)] if said is None else [((f" {said.fault}", "warning"),)]
+    report = said.report
+    rows: list[Row] = []
+    if report.verdict is not None:
+        mark, style = _FITS[report.verdict.fit]
+        rows += wrapped_row(((f" {mark}  ", style), (report.verdict.says, style)), width)
+    if tracing:
+        return [*rows, ((" the model's own code runs on tensors without content …   t ends it", "accent"),)]
+    if report.memory is None:
+        return rows
+    if report.memory.stage == "formula":
+        return [*rows, ((" by the formula   t runs the model's own code", "muted"),)]
+    return [*rows, ((f" by a {report.memory.stage} of {wording.duration(report.memory.seconds)}", "muted"),)]
+
+
+def preflight_records(said: Answer | None, width: int) -> list[Record]:
+    """All else, in lines wrapped to `width` cells; the first one of each knob has its key."""
     room = max(20, width - LABEL_WIDTH - 6)
     records: list[Record] = []
-    for key, label, says in _lines(said, tracing):
-        text, style = says
+    for key, label, (text, style) in _lines(said):
         for part, line in enumerate(wrapped(text, room)):
             first = (label, "strong" if key else "muted") if part == 0 else ("", "")
-            records.append(
-                Record(key if key and part == 0 else f"line {len(records)}", (first, (line, style)))
-            )
+            name = key if key and part == 0 else f"line {len(records)}"
+            records.append(Record(name, (first, (line, style))))
     return records
 
 
-def _lines(said: Answer | None, tracing: bool) -> Iterator[tuple[str, str, Span]]:
+def _lines(said: Answer | None) -> Iterator[tuple[str, str, Span]]:
     """Key, label and text."""
-    if said is None:
-        yield "", "", ("looking …", "muted")
+    report = said.report if said is not None else None
+    if said is None or report is None:
         return
-    report = said.report
-    if report is None:
-        yield "", "", (said.fault, "warning")
-        return
-    if report.verdict is not None:
-        label, style = _FITS[report.verdict.fit]
-        yield "", label, (report.verdict.says, style)
-    if tracing:
-        yield "", "trace", ("the model's own code runs on tensors without content …   t ends it", "accent")
-    elif report.memory is not None:
-        seconds = wording.duration(report.memory.seconds)
-        by = (
-            "formula   t runs the model's own code"
-            if report.memory.stage == "formula"
-            else f"trace of {seconds}"
-        )
-        yield "", "memory by", (by, "muted")
     for number, knob in enumerate(report.knobs):
         fit, style = _FIT_WORDS[knob.fit], _FITS[knob.fit][1]
         yield (

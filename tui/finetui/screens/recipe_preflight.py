@@ -11,15 +11,16 @@ from textual.containers import Container
 from textual.worker import get_current_worker
 
 from finetui.recipe_preflight import (
-    FIRST_KNOB,
     PREFLIGHT_COLUMNS,
     Answer,
     Asked,
     answer,
     knob_of,
     preflight_records,
+    verdict_rows,
 )
 from finetui.recipe_trace import trace
+from finetui.widgets.lines import Lines
 from finetui.widgets.table import Table
 from finetui_core.preflight.figures import Knob, Report
 
@@ -38,6 +39,7 @@ class PreflightPanel(Container):
         self.tracing = False
 
     def compose(self) -> ComposeResult:
+        yield Lines(id="verdict")
         yield Table(PREFLIGHT_COLUMNS, id="knobs", beside=True)
 
     @property
@@ -64,8 +66,8 @@ class PreflightPanel(Container):
         before, self._said = self._said, said
         if self.is_attached:
             self._show()
-            if before is None or before.asked.device != said.asked.device:
-                self.table.go_to(FIRST_KNOB)
+            if before is None or before.asked != said.asked:
+                self.table.cursor = 0
             self.call_later(lambda: self.ask(self._asked))
 
     def knob(self, key: str) -> Knob | None:
@@ -99,4 +101,8 @@ class PreflightPanel(Container):
             self._show()
 
     def _show(self) -> None:
-        self.table.show(preflight_records(self._said, self.tracing, self.table.size.width))
+        verdict = self.query_one("#verdict", Lines)
+        rows = verdict_rows(self._said, self.tracing, self.size.width - 1)
+        verdict.styles.height = len(rows)
+        verdict.show(rows)
+        self.table.show(preflight_records(self._said, self.table.size.width))

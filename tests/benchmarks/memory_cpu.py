@@ -257,7 +257,7 @@ def main() -> None:
         print(json.dumps({"trace": predicted(SMALL), "measured": measured(len(CASES), LOW_MEMORY)}))
         return
     lines = [
-        "| | model | method | batch | checkpointing | type | trace | measured | error | with the system's allocator |",
+        "| | model | method | batch | checkpointing | type | trace | measured | error | system's allocator |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     errors, factors = [], []

@@ -63,10 +63,19 @@ def small_work(
     return workload(recipe, Facts(rows=5000), small_shape(kind), device)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("kind", SMALL)
 @pytest.mark.parametrize(
-    ("method", "device", "checkpointing"),
-    [("lora", "cuda", False), ("lora", "cpu", True), ("qlora", "cuda", True), ("full", "cuda", False)],
+    ("kind", "method", "device", "checkpointing"),
+    [
+        ("llama", "lora", "cuda", False),
+        ("llama", "full", "cuda", True),
+        ("mistral", "lora", "cpu", False),
+        ("mistral", "qlora", "cuda", True),
+        ("qwen2", "full", "cpu", False),
+        ("qwen3", "lora", "cuda", True),
+        ("gemma2", "lora", "cuda", False),
+        ("gpt_neox", "full", "cuda", False),
+        ("gpt_neox", "lora", "cpu", True),
+    ],
 )
 def test_the_formula_is_near_the_trace(kind: str, method: str, device: str, checkpointing: bool) -> None:
     from finetui_core.train.traced import longest_documents
@@ -86,8 +95,8 @@ def test_the_trace_answers_by_phase_and_kind() -> None:
     assert memory.stage == "trace"
     assert set(memory.peaks) == {"load", "save", "train", "evaluate", "merge"}
     weights = memory.peaks["load"]["weights"]
-    assert all(kinds["weights"] >= weights for kinds in memory.peaks.values())
-    assert memory.peaks["train"]["optimizer"] == pytest.approx(2 * memory.peaks["train"]["adapter"], rel=0.01)
+    assert all(kinds["weights"] == weights for phase, kinds in memory.peaks.items() if phase != "merge")
+    assert memory.peaks["train"]["optimizer"] == pytest.approx(2 * memory.peaks["train"]["adapter"], rel=0.05)
     assert memory.highest[0] == "train"
     assert memory.peaks["train"]["activations"] > 0
 

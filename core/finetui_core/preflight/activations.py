@@ -126,9 +126,7 @@ def _scores(work: Workload, w: Widths) -> int:
         return 8 * shape.heads * row
     if work.recipe.model.attn_implementation == "eager" and not packed(work):
         return (6 if w.mixed else 4) * shape.heads * row
-    dropout = option(shape, "attn_pdrop")
-    dropout = 0.1 if dropout is None and shape.model_type == "gpt2" else dropout
-    if work.device_kind == "cpu" and dropout:
+    if work.device_kind == "cpu" and option(shape, "attn_pdrop"):
         return 3 * w.c * shape.heads * row
     return 0
 
@@ -150,8 +148,7 @@ def _masked(work: Workload) -> float:
 def composed_gelu(work: Workload) -> bool:
     """Whether the activation is written out in steps, each of which keeps something."""
     name = option(work.shape, "activation_function") or option(work.shape, "hidden_act")
-    default = {"gpt2": "gelu_new", "phi": "gelu_new"}.get(work.shape.model_type, "gelu")
-    return not work.shape.gated and (name or default) in _COMPOSED_GELU
+    return not work.shape.gated and name in _COMPOSED_GELU
 
 
 def _mlp(work: Workload, w: Widths) -> int:
@@ -166,9 +163,7 @@ def _mlp(work: Workload, w: Widths) -> int:
 
 def _dropouts(work: Workload, w: Widths) -> int:
     """The model's own dropout on what it adds to the residual stream."""
-    share = option(work.shape, "resid_pdrop")
-    default = 0.1 if work.shape.model_type in ("gpt2", "gpt_bigcode") else 0.0
-    if not (default if share is None else share):
+    if not option(work.shape, "resid_pdrop"):
         return 0
     return 2 * w.h * (1 if work.device_kind == "cuda" else w.o)
 

@@ -41,6 +41,13 @@ _TIED = frozenset(
     ]
 )
 """Families whose input embedding and head share their weight unless the configuration says otherwise."""
+_FAMILY: dict[str, dict[str, Any]] = {
+    "gemma2": {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    "gpt2": {"attn_pdrop": 0.1, "resid_pdrop": 0.1, "activation_function": "gelu_new"},
+    "gpt_bigcode": {"attn_pdrop": 0.1, "resid_pdrop": 0.1},
+    "phi": {"hidden_act": "gelu_new"},
+}
+"""What a configuration that leaves it out means, as transformers' classes have it."""
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
@@ -114,11 +121,12 @@ def _size(config: Mapping[str, Any], *names: str, most: int = 1_000_000) -> int 
 
 
 def option(shape: Shape, name: str) -> Any:
-    """A value of the configuration, or of the part of it that is about text."""
+    """A value of the configuration, or of the part of it that is about text; where it has none, its family's."""
     nested = shape.config.get("text_config")
-    if isinstance(nested, Mapping) and name in nested:
-        return nested[name]
-    return shape.config.get(name)
+    for values in (nested, shape.config, _FAMILY.get(shape.model_type)):
+        if isinstance(values, Mapping) and name in values:
+            return values[name]
+    return None
 
 
 def experts(shape: Shape) -> tuple[int, int, int]:

@@ -9,7 +9,9 @@ import torch
 
 from finetui_core.train.peaks import HostPeaks, Peaks, SampledPeaks, peaks_of
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems keep freed memory as they like")
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="other systems keep freed memory as they like"
+)
 BLOCK = 64 << 20
 SLACK = 4 << 20
 

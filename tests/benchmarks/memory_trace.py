@@ -155,7 +155,7 @@ def traced(row: Published, loss: Callable[..., torch.Tensor]) -> tuple[int, int]
     assert shape is not None
     work = workload(recipe_of(row), Facts(rows=5000), shape, "cuda")
     few, more = (parts_of(row, work.recipe, loss, layers) for layers in (FEW, MORE))
-    parts = {part: sum(kinds.values()) for part, kinds in extrapolated(few, more, shape.layers).items()}
+    parts = {part: sum(kinds.values()) for part, kinds in extrapolated(few, more, MORE, shape.layers).items()}
     return parts["idle"], max(parts.values())
 
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "watch": "follow a run until it ends",
     "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
     "recipe": "write, check, show, compare and edit recipes; take them from other trainers, and give them to those",
+    "preflight": "say before a run whether it fits, how long it takes and what it costs",
     "data": "check, mend, split, convert and edit data sets; what is written is always a new file",
     "settings": "show the settings, name their files, or check them",
     "doctor": "say what the terminal and the machine lack, and what mends it",

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +15,8 @@ from finetui_core.cli.queueing import Planned, queue_runs, start_queue, summary_
 from finetui_core.cli.say import data_json, talk
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
+from finetui_core.preflight.gate import IGNORE, before_run, in_a_line
+from finetui_core.preflight.history import Prediction, keep, prediction_file
 from finetui_core.recipe.document import read_text
 from finetui_core.recipe.load import load_recipe, recipe_json
 from finetui_core.recipe.overrides import apply_overrides
@@ -44,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train on rows in which the data check finds errors; the run records it",
     )
+    parser.add_argument(
+        IGNORE,
+        action="store_true",
+        help="train although preflight says that memory or disk are too small; the run records it",
+    )
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
 
@@ -56,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
         options.name,
         options.runs,
         accept_data_errors=options.accept_data_errors,
+        ignore_preflight=options.ignore_preflight,
     )
     return start_new(paths, detach=options.detach, as_json=options.json)
 
@@ -63,7 +72,10 @@ def run(options: argparse.Namespace) -> int:
 def _queue(options: argparse.Namespace) -> int:
     plan = Planned(options.recipe, tuple(options.set), options.name or options.recipe.stem)
     root = (options.runs or runs_root()).absolute()
-    (paths,) = queue_runs(root, [plan], make_run, accept_data_errors=options.accept_data_errors)
+    make = partial(
+        make_run, accept_data_errors=options.accept_data_errors, ignore_preflight=options.ignore_preflight
+    )
+    (paths,) = queue_runs(root, [plan], make)
     start_queue(root)
     if options.json:
         data_json(summary_in_queue(root, paths))
@@ -88,16 +100,23 @@ def make_run(
     root: Path | None,
     *,
     accept_data_errors: bool = False,
+    ignore_preflight: bool = False,
+    prediction: Prediction | None = None,
     files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> RunPaths:
     """The directory of a new run; `accept_data_errors` is recorded in run.json, where the trainer reads it.
 
-    `files` are further ones that it has from the start, such as queued.json. Raises InputError for a bad recipe,
-    or where no run can be made."""
+    What preflight predicts is kept in the directory; it is asked and said here where no `prediction` is given.
+    `files` are further ones that the run has from the start, such as queued.json. Raises InputError for a bad
+    recipe, for one that cannot fit on this machine unless `ignore_preflight`, and where no directory can be made.
+    """
     recipe = load_recipe(recipe_file, overrides)
     require_training_libraries()
     text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
+    if prediction is None:
+        prediction = before_run(recipe, folder, ignore=ignore_preflight)
+        talk(in_a_line(prediction))
     identity = {
         "versions": _versions(),
         "argv": sys.argv,
@@ -106,7 +125,9 @@ def make_run(
         "accept_data_errors": accept_data_errors,
     }
     try:
-        return create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity, files)
+        paths = create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity, files)
+        keep(prediction_file(paths), prediction)
+        return paths
     except OSError as error:
         raise InputError(
             Problem(

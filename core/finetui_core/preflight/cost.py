@@ -107,7 +107,7 @@ def estimate_cost(
         rows = []
     elif hour is not None:
         currency = "USD"
-        basis = f"{hour.low:g} to {hour.high:g} USD an hour, {_dates(rows)}"
+        basis = f"{money(hour.low)} to {money(hour.high)} USD an hour, {_dates(rows)}"
     price = None
     if hour is not None:
         price = Span(
@@ -160,10 +160,10 @@ def _dates(rows: Sequence[Row]) -> str:
 
 
 def money(amount: float) -> str:
-    """Two places from one on, and two digits that mean something below it."""
-    return (
-        f"{amount:,.2f}" if amount >= 1 or amount == 0 else f"{amount:.2g}" if amount >= 1e-4 else "< 0.0001"
-    )
+    """Two places from a tenth on, and two digits that mean something below it."""
+    if amount >= 0.095 or amount == 0:
+        return f"{amount:,.2f}"
+    return f"{amount:.2g}" if amount >= 1e-4 else "< 0.0001"
 
 
 def _says(price: Span | None, currency: str, basis: str, energy: Span | None, device: Device) -> str:

@@ -23,6 +23,8 @@ PROCESSOR = Span(0.15, 0.35, 0.7)
 """The same for a processor, against a large multiplication measured there."""
 PADDING = 0.65
 """Share of tokens that are not padding in rows of mixed length that are not packed; 0.3 in the worst sets."""
+LAUNCH = Span(4e-4, 8e-4, 1.6e-3)
+"""Seconds that one pass takes for each layer at least on a GPU, whatever its size: the launches of its kernels."""
 START = Span(8, 15, 40)
 """Seconds for libraries and rows, before the weights."""
 _LOADING = Span(2e9, 7e8, 1.5e8)  # bytes a second of weights: cache, disk, network disk
@@ -126,8 +128,13 @@ def _speed(
         return "no time: the table has no speed for this device; a run or a probe on it would tell"
     useful = 1.0 if work.recipe.data.packing else PADDING
     share = UTILISATION[work.recipe.train.method]
-    peak = device.tflops * 1e12 * useful / operations
-    rate = Span(peak * share.low, peak * share.middle, peak * share.high)
+    peak = device.tflops * 1e12 * useful
+    layers = work.shape.layers / work.tokens_per_pass
+    rate = Span(
+        1 / (operations / (peak * share.low) + layers * LAUNCH.high),
+        1 / (operations / (peak * share.middle) + layers * LAUNCH.middle),
+        1 / (operations / (peak * share.high) + layers * LAUNCH.low),
+    )
     why = f"{share.low:.0%} to {share.high:.0%} of {device.tflops:g} TFLOPS"
     return rate, "table", why
 

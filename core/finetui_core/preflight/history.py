@@ -14,7 +14,7 @@ from finetui_core.runs.records import read_small
 
 _MOST_RUNS = 60
 """The newest runs that calibrate a prediction."""
-_LEAST_TENSORS = 64 * 2**20
+_LEAST_TENSORS = 128 * 2**20
 """Bytes below which the libraries' own memory drowns that of the tensors."""
 _LIKE = 8.0
 """Runs whose work for a token is within this factor tell how quick a run will be."""
@@ -25,8 +25,8 @@ _ODD = 4.0
 class Calibration(msgspec.Struct, frozen=True):
     """What finished runs on a device came to; None where none tells.
 
-    `memory` is the bytes used as a multiple of the tensors that were predicted, `flops` the operations a second
-    that the trainer reached by `duration.work_of_token`.
+    `memory` is the bytes used as a multiple of the tensors by the closed formula, `flops` the operations a second
+    that the trainer reached, counted by `work_of_token`.
     """
 
     ENOUGH: ClassVar[int] = 3
@@ -40,14 +40,10 @@ NO_CALIBRATION = Calibration()
 
 
 class Prediction(msgspec.Struct, frozen=True):
-    """report/preflight.json: what was said before the run.
-
-    `work` is the operations that one token takes; `ignored` tells that the run went on against the verdict.
-    """
+    """report/preflight.json: what was said before the run; `ignored` tells that it went on against the verdict."""
 
     created: float
     report: Report
-    work: float | None = None
     ignored: bool = False
 
 
@@ -56,9 +52,12 @@ class Actual(msgspec.Struct, frozen=True):
 
     `seconds` is from the start of the process to the end of the loop; `steps` and `tokens` are those of this
     attempt, trained in `training_seconds`. `resident` is the highest resident memory of the process and `libraries`
-    what it held before the model; `allocated` and `reserved` are torch's peaks on a GPU.
+    what it held before the model; `allocated` and `reserved` are torch's peaks on a GPU. `formula` is the bytes of
+    tensors by the closed formula with the rows known, and `work` the operations for one token: what calibrates later
+    predictions, and does not depend on what was known before the run.
     """
 
+    device: str
     reason: str
     seconds: float
     steps: int
@@ -70,6 +69,8 @@ class Actual(msgspec.Struct, frozen=True):
     libraries: int | None = None
     allocated: int | None = None
     reserved: int | None = None
+    formula: int | None = None
+    work: float | None = None
 
     @property
     def used(self) -> int | None:
@@ -90,14 +91,8 @@ class Compared(msgspec.Struct, frozen=True):
     """One run's prediction and what it took; None where one of the two is not known. Errors are shares."""
 
     run: str
-    device: str
     prediction: Prediction
     actual: Actual
-
-    @property
-    def tensors(self) -> int | None:
-        memory = self.prediction.report.memory
-        return None if memory is None else memory.highest[1]
 
     @property
     def memory_error(self) -> float | None:
@@ -153,28 +148,28 @@ def _compared(paths: RunPaths) -> Compared | None:
     prediction = read_small(prediction_file(paths), Prediction) if actual is not None else None
     if actual is None or prediction is None:
         return None
-    return Compared(paths.id, prediction.report.device.name, prediction, actual)
+    return Compared(paths.id, prediction, actual)
 
 
 def calibration(runs: Sequence[Compared], device: str, work: float | None = None) -> Calibration:
     """What runs on `device` say of one whose tokens take `work` operations."""
-    here = [one for one in runs if one.device == device][:_MOST_RUNS]
+    here = [one.actual for one in runs if one.actual.device == device][:_MOST_RUNS]
     memory, flops = list(_memory_ratios(here)), list(_speeds(here, work))
     return Calibration(max(len(memory), len(flops)), _span(memory), _span(flops))
 
 
-def _memory_ratios(runs: Sequence[Compared]) -> Iterator[float]:
+def _memory_ratios(runs: Sequence[Actual]) -> Iterator[float]:
     for one in runs:
-        used, tensors = one.actual.used, one.tensors
+        used, tensors = one.used, one.formula
         if used and tensors and tensors >= _LEAST_TENSORS and 1 / _ODD <= used / tensors <= _ODD:
             yield used / tensors
 
 
-def _speeds(runs: Sequence[Compared], work: float | None) -> Iterator[float]:
+def _speeds(runs: Sequence[Actual], work: float | None) -> Iterator[float]:
     for one in runs:
-        own, seconds = one.prediction.work, one.actual.training_seconds
-        if own and seconds > 0 and one.actual.tokens and (work is None or 1 / _LIKE <= work / own <= _LIKE):
-            yield own * one.actual.tokens / seconds
+        own, seconds = one.work, one.training_seconds
+        if own and seconds > 0 and one.tokens and (work is None or 1 / _LIKE <= work / own <= _LIKE):
+            yield own * one.tokens / seconds
 
 
 def _span(values: Sequence[float]) -> Span | None:

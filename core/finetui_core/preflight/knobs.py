@@ -196,8 +196,8 @@ def _needed_length(recipe: Recipe, lengths: RowLengths | None) -> int | None:
 
 def _few_modules(shape: Shape) -> list[str]:
     """The query and value projections, as the first paper on LoRA had it, or what holds both."""
-    attention = [one.name for one in linears(shape) if one.part == "attention"]
-    return [name for name in ("q_proj", "v_proj") if name in attention] or attention[:1]
+    names = [one.name for one in linears(shape)]
+    return [name for name in ("q_proj", "v_proj") if name in names] or names[:1]
 
 
 def _halved(value: int, least: int) -> list[int]:

@@ -9,7 +9,7 @@ from finetui_core.wording import size
 GIB = 2**30
 CONTEXT = GIB // 2
 """Bytes that the driver holds for a process on a GPU before its first tensor."""
-PROCESS = round(0.6 * GIB)
+PROCESS = round(0.35 * GIB)
 """Resident bytes of the trainer's libraries before its first tensor, on a processor."""
 
 ERROR: Mapping[str, float] = {"formula": 0.15, "trace": 0.06, "probe": 0.02}
@@ -60,10 +60,11 @@ def used_range(
     low, high = smallest * (1 - error), largest * (1 + error)
     if calibration.memory is not None:
         ratios = calibration.memory
+        below, above = (0.97, 1.05) if memory.stage == "formula" else (0.87, 1.15)
         if calibration.runs >= Calibration.ENOUGH:
-            low, high = 0.97 * ratios.low, 1.05 * ratios.high
+            low, high = below * ratios.low, above * ratios.high
         else:
-            low, high = min(low, ratios.low), max(high, 1.05 * ratios.high)
+            low, high = min(low, ratios.low), max(high, above * ratios.high)
     return round(base + low * peak), round(base + high * peak)
 
 

@@ -99,9 +99,7 @@ def _train(paths: RunPaths, output: Output) -> int:
         reason, step = raise_rate(session, rates, output, stop)
     if processes.index == 0 and rates is None:
         with contextlib.suppress(OSError):
-            tally.keep(
-                paths, session.device, reason, session.schedule.total_steps, resumed=checkpoint is not None
-            )
+            tally.keep(session, reason, resumed=checkpoint is not None)
     output.event("finished", reason=reason, step=step)
     return 1 if reason == "diverged" else 0
 

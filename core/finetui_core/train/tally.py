@@ -4,11 +4,20 @@ import resource
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
+from finetui_core.preflight.devices import processor
+from finetui_core.preflight.figures import RowLengths
+from finetui_core.preflight.formula import estimate
 from finetui_core.preflight.history import Actual, actual_file, keep
-from finetui_core.runs.paths import RunPaths
+from finetui_core.preflight.shape import model_shape
+from finetui_core.preflight.verdict import highest_in_run
+from finetui_core.preflight.work import work_of_token
+from finetui_core.preflight.workload import workload
+from finetui_core.recipe.facts import Facts
+from finetui_core.train.setup import Session
 
 _STATUS = Path("/proc/self/status")
 
@@ -31,16 +40,17 @@ class Tally:
         self.tokens += tokens
         self.training_seconds += seconds
 
-    def keep(
-        self, paths: RunPaths, device: torch.device, reason: str, total_steps: int, *, resumed: bool
-    ) -> None:
+    def keep(self, session: Session, reason: str, *, resumed: bool) -> None:
         """Write report/actual.json. Raises OSError."""
+        device = session.device
         on_gpu = device.type == "cuda"
+        formula, work = _by_formula(session)
         actual = Actual(
+            device=torch.cuda.get_device_name(device) if on_gpu else processor().name,
             reason=reason,
             seconds=round(time.perf_counter() - self.began, 3),
             steps=self.steps,
-            total_steps=total_steps,
+            total_steps=session.schedule.total_steps,
             tokens=self.tokens,
             training_seconds=round(self.training_seconds, 3),
             resumed=resumed,
@@ -48,8 +58,29 @@ class Tally:
             libraries=self.libraries,
             allocated=torch.cuda.max_memory_allocated(device) if on_gpu else None,
             reserved=torch.cuda.max_memory_reserved(device) if on_gpu else None,
+            formula=formula,
+            work=work,
         )
-        keep(actual_file(paths), actual)
+        keep(actual_file(session.paths), actual)
+
+
+def _by_formula(session: Session) -> tuple[int | None, float | None]:
+    """Bytes of tensors and operations for a token by the closed formula, now that the rows are known."""
+    recipe, data = session.recipe, session.data.report
+    shape = model_shape(recipe.model.name, recipe.model.revision)
+    if shape is None:
+        return None, None
+    lengths = RowLengths(
+        rows=data.train_rows,
+        mean=data.train_tokens / max(1, data.train_rows),
+        longest=data.longest_row_tokens,
+        supervised_share=data.train_supervised_tokens / max(1, data.train_tokens),
+        exact=True,
+        val_rows=data.val_rows,
+    )
+    kind: Literal["cuda", "cpu"] = "cuda" if session.device.type == "cuda" else "cpu"
+    work = workload(recipe, Facts(rows=data.train_rows), shape, kind, lengths)
+    return highest_in_run(estimate(work))[1], work_of_token(work)
 
 
 def _status(name: str) -> int | None:

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.preflight.figures import Kind, Phase, Workload
+from finetui_core.preflight.formula import merged
 from finetui_core.preflight.workload import (
     compute_dtype,
     evaluation_tokens,
@@ -93,7 +94,8 @@ def trace(work: Workload, documents: Documents) -> tuple[dict[Phase, dict[Kind, 
         layout, note = Layout(False, layout.own_head, 0, 0), f"padded rows: {first_line(error)}"
         few = parts_of(work, documents, layout, min(FEW, layers))
     more = parts_of(work, documents, layout, MORE) if layers > FEW else few
-    return by_phase(extrapolated(few, more, layers), work), note
+    peaks = by_phase(extrapolated(few, more, layers))
+    return (peaks if work.recipe.train.method == "full" else {**peaks, "merge": merged(work)}), note
 
 
 def extrapolated(few: Parts, more: Parts, layers: int) -> Parts:
@@ -108,7 +110,7 @@ def extrapolated(few: Parts, more: Parts, layers: int) -> Parts:
     }
 
 
-def by_phase(parts: Parts, work: Workload) -> dict[Phase, dict[Kind, int]]:
+def by_phase(parts: Parts) -> dict[Phase, dict[Kind, int]]:
     """The highest part of each phase."""
     peaks: dict[Phase, dict[Kind, int]] = {}
     for part, kinds in parts.items():

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import finetui_core
+from finetui_core.cli.main import main
+from finetui_core.errors import InputError, Problem
 from finetui_core.runs import queue
 from finetui_core.runs.lock import is_locked
 from finetui_core.runs.paths import RunPaths, run_ids
@@ -120,6 +122,20 @@ def test_bad_values_are_all_told_and_nothing_is_made(project: Path) -> None:
     assert not (project / "runs").exists()
 
 
+def test_runs_that_cannot_fit_are_all_told_before_any_is_made(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*given: object, **kept: object) -> None:
+        raise InputError(Problem("the memory cannot hold it"))
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr("finetui_core.cli.sweep.before_run", refuse)
+    assert main(["sweep", "recipe.toml", "--set", "train.learning_rate=1e-3,1e-2", "--detach"]) == 2
+    said = capsys.readouterr().err
+    assert "learning_rate=1e-3: the memory" in said and "learning_rate=1e-2: the memory" in said
+    assert not (project / "runs").exists()
+
+
 def test_a_sweep_is_followed_and_compared(project: Path) -> None:
     options = ("--set", "train.learning_rate=1e-3,2e-2", "--name", "rates")
     done = ftui("sweep", "recipe.toml", *options, "--json", folder=project)
@@ -208,6 +224,8 @@ def test_a_sweep_outlives_its_terminal_its_worker_and_a_failed_run(project: Path
     found = json.loads(compared.stdout)
     assert [run["state"] for run in found["runs"]] == ["killed", "finished", "finished"]
     assert found["best"] in {run["id"] for run in found["runs"][1:]}
+    for run in found["runs"]:
+        assert (Path(run["path"]) / "report" / "preflight.json").is_file()
     assert any("is killed" in note for note in found["notes"])
     views = [RunView(RunPaths(Path(run["path"]))) for run in found["runs"]]
     for view in views:

@@ -10,6 +10,7 @@ import msgspec
 
 from finetui_core.cli.say import talk
 from finetui_core.errors import InputError
+from finetui_core.preflight.history import Prediction
 from finetui_core.runs import queue
 from finetui_core.runs.listing import list_runs
 from finetui_core.runs.paths import QUEUED, RunPaths
@@ -17,17 +18,16 @@ from finetui_core.runs.paths import QUEUED, RunPaths
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A run to be made; `files` are those that it has from the start."""
+    """A run to be made; `files` are those that it has from the start, `prediction` what preflight said of it."""
 
     recipe_file: Path
     overrides: tuple[str, ...]
     name: str
     files: Mapping[str, bytes] = field(default_factory=dict)
+    prediction: Prediction | None = None
 
 
-def queue_runs(
-    root: Path, plans: Sequence[Planned], make_run: Callable[..., RunPaths], *, accept_data_errors: bool
-) -> list[RunPaths]:
+def queue_runs(root: Path, plans: Sequence[Planned], make_run: Callable[..., RunPaths]) -> list[RunPaths]:
     """Make the runs, each of them queued from its first moment; none is left where one cannot be made."""
     made: list[RunPaths] = []
     with queue.changing(root):
@@ -41,7 +41,7 @@ def queue_runs(
                         plan.overrides,
                         plan.name,
                         root,
-                        accept_data_errors=accept_data_errors,
+                        prediction=plan.prediction,
                         files=files,
                     )
                 )

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,8 @@ from finetui_core.cli.sweep_report import report
 from finetui_core.cli.train import make_run, require_training_libraries
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
+from finetui_core.preflight.gate import IGNORE, before_run
+from finetui_core.preflight.history import Prediction
 from finetui_core.recipe.combinations import Combination, checked_combinations
 from finetui_core.runs.labels import MOST_TAG, Labels
 from finetui_core.runs.listing import list_runs
@@ -61,6 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         ACCEPT, action="store_true", help="train on rows in which the data check finds errors"
     )
+    parser.add_argument(
+        IGNORE, action="store_true", help="train although preflight says that memory or disk are too small"
+    )
     parser.add_argument("--json", action="store_true", help="print plan or comparison as JSON on stdout")
 
 
@@ -85,11 +91,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     require_training_libraries()
     labels = msgspec.json.encode(Labels(tags=(f"{TAG}{name}",))) + b"\n"
+    predictions = _predictions(combinations, root, ignore=options.ignore_preflight)
     plans = [
-        Planned(options.recipe, one.overrides, _run_name(name, one), {**files, LABELS: labels})
-        for one in combinations
+        Planned(options.recipe, one.overrides, _run_name(name, one), {**files, LABELS: labels}, prediction)
+        for one, prediction in zip(combinations, predictions, strict=True)
     ]
-    runs = queue_runs(root, plans, make_run, accept_data_errors=options.accept_data_errors)
+    runs = queue_runs(root, plans, partial(make_run, accept_data_errors=options.accept_data_errors))
     start_queue(root)
     if options.detach:
         talk(
@@ -99,6 +106,23 @@ def run(options: argparse.Namespace) -> int:
             data_json({"name": name, "tag": f"{TAG}{name}", "runs": [paths.id for paths in runs]})
         return 0
     return _follow(root, name, runs, combinations, as_json=options.json)
+
+
+def _predictions(combinations: Sequence[Combination], root: Path, *, ignore: bool) -> list[Prediction]:
+    """What preflight says of each run. Raises InputError with all that cannot fit, before anything is made."""
+    predictions: list[Prediction] = []
+    problems: dict[Problem, None] = {}
+    for one in combinations:
+        try:
+            predictions.append(before_run(one.recipe, root, ignore=ignore))
+        except InputError as error:
+            problems |= {
+                Problem(problem.what, one.label or problem.where, problem.hint): None
+                for problem in error.problems
+            }
+    if problems:
+        raise InputError(list(problems))
+    return predictions
 
 
 def _follow(

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +16,7 @@ from finetui_core.cli.say import data_json, talk
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.gate import IGNORE, before_run, in_a_line
-from finetui_core.preflight.history import keep, prediction_file
+from finetui_core.preflight.history import Prediction, keep, prediction_file
 from finetui_core.recipe.document import read_text
 from finetui_core.recipe.load import load_recipe, recipe_json
 from finetui_core.recipe.overrides import apply_overrides
@@ -71,7 +72,10 @@ def run(options: argparse.Namespace) -> int:
 def _queue(options: argparse.Namespace) -> int:
     plan = Planned(options.recipe, tuple(options.set), options.name or options.recipe.stem)
     root = (options.runs or runs_root()).absolute()
-    (paths,) = queue_runs(root, [plan], make_run, accept_data_errors=options.accept_data_errors)
+    make = partial(
+        make_run, accept_data_errors=options.accept_data_errors, ignore_preflight=options.ignore_preflight
+    )
+    (paths,) = queue_runs(root, [plan], make)
     start_queue(root)
     if options.json:
         data_json(summary_in_queue(root, paths))
@@ -97,20 +101,21 @@ def make_run(
     *,
     accept_data_errors: bool = False,
     ignore_preflight: bool = False,
+    prediction: Prediction | None = None,
     files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> RunPaths:
     """The directory of a new run; `accept_data_errors` is recorded in run.json, where the trainer reads it.
 
-    What preflight predicts is kept in the directory. `files` are further ones that it has from the start, such as
-    queued.json. Raises InputError for a bad recipe, for one that cannot fit on this machine unless
-    `ignore_preflight`, and where no directory can be made.
+    What preflight predicts is kept in the directory; it is asked and said here where no `prediction` is given.
+    `files` are further ones that the run has from the start, such as queued.json. Raises InputError for a bad
+    recipe, for one that cannot fit on this machine unless `ignore_preflight`, and where no directory can be made.
     """
     recipe = load_recipe(recipe_file, overrides)
     require_training_libraries()
     text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
-    prediction = before_run(recipe, folder, ignore=ignore_preflight)
-    if not files:  # those that wait in the queue have been told of together
+    if prediction is None:
+        prediction = before_run(recipe, folder, ignore=ignore_preflight)
         talk(in_a_line(prediction))
     identity = {
         "versions": _versions(),

@@ -134,6 +134,56 @@ def test_settings_with_hostile_names(tmp_path: Path, number: int) -> None:
         leave(terminal)
 
 
+def toml_text(text: str) -> str:
+    return json.dumps(text_in_json(text)).replace("\x7f", "\\u007f")
+
+
+@pytest.mark.parametrize("number", [OSC_52, *(pytest.param(n, marks=pytest.mark.slow) for n in (C1, MARKUP))])
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_recipe_is_opened_looked_through_and_edited(tmp_path: Path, number: int, raw: bool) -> None:
+    """Its name, its values, names of its options and tables, and its comments are theirs."""
+    quoted = toml_text(TEXTS[number])
+    short = [text for text in TEXTS if len(text) < 300]
+    options = "".join(f"{toml_text(text)} = {toml_text(text)}\n" for text in short)
+    lists = f"target_modules = [{', '.join(map(toml_text, short))}]\n"
+    content = (
+        f"[model]\nname = {quoted}\n[data]\ntrain = {quoted}\n[lora]\n{lists}[train]\n{options}[{quoted}]\n"
+    )
+    path = tmp_path / f"{as_file_name(TEXTS[number])[:120]}.toml"
+    path.write_bytes(content.encode() + (b"# " + b"\n# ".join(map(bytes_of, short)) if raw else b""))
+    if raw:
+        path.write_bytes(path.read_bytes().decode("utf-8", "replace").encode())
+    with run_on_terminal(["-m", "finetui", os.fsencode(path)], rows=40, columns=170) as terminal:
+        terminal.wait_for(begin(number))
+        seen = screens(terminal, 12, "pagedown")
+        for key in (
+            "f",
+            "i",
+            "escape",
+            "a",
+            "F",
+            "v",
+            "escape",
+            "d",
+            "right",
+            "escape",
+            "/",
+            "escape",
+            "G",
+            "enter",
+        ):
+            terminal.press(key)
+            seen += terminal.settle(0.6 if key == "escape" else 0.1)
+        terminal.press("escape")
+        terminal.settle(0.6)
+        terminal.press("tab", f"\x1b[200~pp\x9b{MARK}m\u202e\x07qq\x1b[201~")
+        seen += screens(terminal, 12, "pagedown")
+        assert begin(number) in seen and end(number) in seen
+        terminal.press("\x11")
+        terminal.settle()
+        leave(terminal)
+
+
 @pytest.mark.parametrize("question", ["/", "R", "n", ":"])
 @pytest.mark.parametrize("pasted", [f"pp\x9b{MARK}m\u202e\x07qq", f"pp\x1b]0;{MARK}\x07qq"])
 def test_what_is_pasted_into_a_question(tmp_path: Path, question: str, pasted: str) -> None:

@@ -27,7 +27,7 @@ def _rows(seen: Seen, key: str | None, fault: Fault | None, mend: Mend | None) -
     if option is not None:
         yield _heading(seen, option)
     elif key:
-        yield ((f" {key}", "strong"),)
+        yield (" ", ""), (key, "strong")
     if fault is not None:
         yield from _fault_rows(fault, mend)
     if option is not None:

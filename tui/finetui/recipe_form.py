@@ -25,8 +25,8 @@ def form_records(seen: Seen, level: Level, words: str = "") -> list[Record]:
     tables = [*table_names(), *(table for table in _strange_tables(seen) if not wanted)]
     for table in tables:
         own = list(_records_of(seen, table, level, wanted))
-        if own or not wanted:
-            fault = seen.fault_of(f"[{table}]")
+        fault = seen.fault_of(f"[{table}]")
+        if own or (fault is not None and not wanted):
             mark, style = (FAULTY, "bad") if fault else ("", "accent")
             side = "unknown" if table not in table_names() else ""
             heading = ((mark, "bad"), (f"[{table}]", _dimmed(seen, style)), ("", ""), (side, "bad"))

@@ -239,9 +239,7 @@ def end(run: RunPaths) -> None:
 
 def main(way: Callable[[Walk], None], about: str | None) -> int:
     """Read the arguments, and go one way through the studio."""
-    parser = argparse.ArgumentParser(
-        description=about, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, help="where the screens go (a new temporary folder)")
     parser.add_argument("--size", default="80x24", help="cells of the terminal, as 80x24")
     parser.add_argument("--colours", choices=COLOURS, default="default")

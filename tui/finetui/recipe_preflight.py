@@ -9,7 +9,7 @@ from finetui.widgets.lines import wrapped_row
 from finetui.widgets.plot import Row, Span
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
-from finetui_core.errors import InputError
+from finetui_core.errors import InputError, first_line
 from finetui_core.preflight.devices import find_device, this_machine
 from finetui_core.preflight.figures import Fit, Knob, Report
 from finetui_core.preflight.history import Compared
@@ -50,13 +50,16 @@ class Answer:
 
 
 def answer(asked: Asked, root: Path, past: Sequence[Compared] | None) -> Answer:
-    """Takes some milliseconds, and reads the past runs where they are not given. Never raises for bad input."""
-    runs = past_runs(root) if past is None else past
+    """Takes some milliseconds, and reads the past runs where they are not given. Never raises."""
+    runs: Sequence[Compared] = past or ()
     try:
+        runs = past_runs(root) if past is None else past
         device = find_device(asked.device) if asked.device else this_machine()
         return Answer(asked, quick(asked.recipe, asked.facts, device, root=root, past=runs), runs)
     except InputError as error:
         return Answer(asked, None, runs, str(error.problems[0]))
+    except Exception as error:  # in a thread of the screens nobody would hear of it
+        return Answer(asked, None, runs, f"preflight failed: {type(error).__name__}: {first_line(error)}")
 
 
 def knob_of(report: Report, key: str) -> Knob | None:

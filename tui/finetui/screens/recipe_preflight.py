@@ -36,6 +36,7 @@ class PreflightPanel(Container):
         self._root = root
         self._asked: Asked | None = None
         self._said: Answer | None = None
+        self._answering = False
         self.tracing = False
 
     def compose(self) -> ComposeResult:
@@ -54,7 +55,8 @@ class PreflightPanel(Container):
         self._asked = asked
         if asked is None or not self.display or (self._said is not None and self._said.asked == asked):
             return
-        if not any(worker.group == "preflight" and not worker.is_finished for worker in self.workers):
+        if not self._answering:
+            self._answering = True
             work = partial(self._answer, asked, self._said.past if self._said is not None else None)
             self.run_worker(work, thread=True, exit_on_error=False, group="preflight")
 
@@ -64,6 +66,7 @@ class PreflightPanel(Container):
 
     def _answered(self, said: Answer) -> None:
         before, self._said = self._said, said
+        self._answering = False
         if self.is_attached:
             self._show()
             if before is None or before.asked != said.asked:

@@ -154,6 +154,7 @@ def test_knobs_come_by_what_they_cost() -> None:
         "batch 1 x 8",
         "packing",
         "max_length 704",
+        "samples 1",
         "gradient checkpointing",
         "qlora",
         "r = 8",

@@ -38,7 +38,7 @@ def knobs(
     """The changes that lower the peak of `recipe`, ordered by what they cost.
 
     `recipe` has every default filled in; `peak_of` predicts the memory of a recipe. Where no single change makes
-    the run fit, or only one that is dearer than all of a chain, the cheapest chain that does comes first, as one knob.
+    the run fit, or only one that is dearer than all of a chain, the cheapest chain that does comes first, as one.
     """
     asked = _Asked(device, peak_of, calibration, highest_in_run(peak_of(recipe))[1])
     steps = list(_steps(recipe, device, shape, lengths))

@@ -52,3 +52,12 @@ def report(title: str, values: Sequence[float], unit: str, base: float | None = 
     median = statistics.median(values)
     ratio = f"   {median / base:.2f} of {than}" if base else ""
     print(f"{title:<58}{median:10.3f} {unit:<8}({min(values):.3f} to {max(values):.3f}){ratio}", flush=True)
+
+
+def put_table(page: str, name: str, table: str) -> None:
+    """Put a table between the marks of its name in a page of the docs, in place of the one that is there."""
+    path = Path(__file__).parents[2] / page
+    begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    path.write_text(f"{before}{begin}{table}\n{end}{after}", encoding="utf-8")

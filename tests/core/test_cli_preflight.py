@@ -264,7 +264,7 @@ def test_a_disk_without_room_stops_a_run(
     monkeypatch.setattr("finetui_core.preflight.disk.shutil.disk_usage", lambda _: Usage(10 * GIB, 0, 1000))
     code, out, _ = ask(capsys, recipe, "--on", "h200", "--quick")
     assert code == 3 and "Not enough room" in out
-    code = main(["train", str(recipe), "--detach"])
+    code = main(["train", str(recipe), "--detach", "--set", "model.name=openai-community/gpt2"])
     said = capsys.readouterr()
     assert code == 2 and "not enough room" in said.err and gate.IGNORE in said.err
     assert not list((tmp_path / "runs").glob("*")), "nothing is half-written"

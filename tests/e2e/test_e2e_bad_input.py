@@ -122,9 +122,9 @@ def test_runs_folder_that_cannot_be_written(project: Path) -> None:
 
 
 def test_no_room_for_one_checkpoint(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = new_run(project / "recipe.toml")
     usage = shutil.disk_usage(project)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    paths = new_run(project / "recipe.toml")
     assert train_here(paths) == 2
     (error,) = events(paths, "error")
     assert "one checkpoint takes about" in error["problems"][0]["what"]

@@ -57,7 +57,8 @@ def memory_lines(memory: Memory) -> Iterator[str]:
 
 
 def _knob_lines(number: int, knob: Knob) -> Iterator[str]:
-    yield f"  {number}  {knob.name}: {size(knob.peak)}, {size(knob.gain)} less; {_FITS[knob.fit]}"
+    says = f"{knob.name}: {size(knob.peak)}, {size(knob.gain)} less; {_FITS[knob.fit]}"
+    yield from textwrap.wrap(says, WIDTH, initial_indent=f"{number:3}  ", subsequent_indent=" " * 5)
     yield from wrapped(f"costs {knob.costs}", 5)
     together = settings(knob.changes).replace("--set ", "--set\N{NO-BREAK SPACE}")
     for line in wrapped(together, 5):

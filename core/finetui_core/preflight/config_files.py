@@ -41,6 +41,14 @@ def find_config(name: str, revision: str | None = None) -> tuple[dict[str, Any],
         return None
 
 
+def is_on_disk(name: str, revision: str | None = None) -> bool:
+    """Whether a model's files are in a folder or in the hub cache. Never raises."""
+    try:
+        return (_in_folder(Path(name)) or _in_cache(name, revision)) is not None
+    except (OSError, ValueError):
+        return False
+
+
 def _in_folder(folder: Path) -> tuple[dict[str, Any], str] | None:
     path = folder / "config.json"
     config = _read(path)

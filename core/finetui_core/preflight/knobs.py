@@ -38,14 +38,17 @@ def knobs(
     """The changes that lower the peak of `recipe`, ordered by what they cost.
 
     `recipe` has every default filled in; `peak_of` predicts the memory of a recipe. Where no single change makes
-    the run fit, the cheapest chain of them that does comes first, as one knob.
+    the run fit, or only one that is dearer than all of a chain, the cheapest chain that does comes first, as one.
     """
     asked = _Asked(device, peak_of, calibration, highest_in_run(peak_of(recipe))[1])
     steps = list(_steps(recipe, device, shape, lengths))
-    single = [knob for step in steps if (knob := asked.mildest(recipe, step)) is not None]
+    found = [(step, asked.mildest(recipe, step)) for step in steps]
+    single = [knob for _, knob in found if knob is not None]
     best = min((_RANK[knob.fit] for knob in single), default=_RANK["does_not_fit"])
-    chain = asked.chain(recipe, steps) if best > _RANK["fits"] else None
-    if chain is not None and _RANK[chain.fit] < best:
+    enough = [place for place, (_, knob) in enumerate(found) if knob is not None and _RANK[knob.fit] == best]
+    cheaper = steps[: enough[0]] if best == _RANK["fits"] else steps
+    chain = asked.chain(recipe, cheaper)
+    if chain is not None and (_RANK[chain.fit] < best or chain.fit == "fits"):
         return (chain, *single)
     return tuple(single)
 
@@ -96,27 +99,45 @@ class _Asked:
         return found if strongest.fit == "fits" else strongest
 
     def chain(self, recipe: Recipe, steps: Sequence[_Step]) -> Knob | None:
-        """The cheapest steps that together make it fit, or at least tight; None where all together do not."""
-        taken: list[_Step] = []
-        peak, fit = self.now, "does_not_fit"
-        for step in steps:
-            knob = self._joined(recipe, [*taken, step])
-            if peak - knob.peak > self.now * _LEAST_GAIN:
-                taken, peak, fit = [*taken, step], knob.peak, knob.fit
-            if fit == "fits":
-                break
-        if fit == "does_not_fit" or len(taken) < 2:
-            return None
-        for step in reversed(taken[:-1]):
-            fewer = [one for one in taken if one is not step]
-            if len(fewer) > 1 and _RANK[self._joined(recipe, fewer).fit] <= _RANK[fit]:  # type: ignore[index]
-                taken = fewer
-        return self._joined(recipe, taken)
+        """The cheapest steps that together make it fit, or at least tight; None where all together do not.
 
-    def _joined(self, recipe: Recipe, steps: Sequence[_Step]) -> Knob:
-        changes = tuple(change for step in steps for change in step.forms[-1])
-        names = " + ".join(_named(step, step.forms[-1]) for step in steps)
-        costs = "; ".join(dict.fromkeys(step.costs for step in steps))
+        Steps are added from the cheapest on until it fits, what turns out not to be needed is taken out again, the
+        dearest first, and the rest is made as mild as it may be.
+        """
+        wanted = self._joined(recipe, [(step, -1) for step in steps]).fit if steps else "does_not_fit"
+        if wanted == "does_not_fit":
+            return None
+        taken: list[tuple[_Step, int]] = []
+        for step in steps:
+            taken.append((step, -1))
+            if self._is_enough(recipe, taken, wanted):
+                break
+        for one in list(reversed(taken)):
+            fewer = [other for other in taken if other is not one]
+            if self._is_enough(recipe, fewer, wanted):
+                taken = fewer
+        for place, (step, _) in enumerate(taken):
+            taken[place] = (step, self._mildest_form(recipe, taken, place, wanted))
+        return self._joined(recipe, taken) if len(taken) > 1 else None
+
+    def _mildest_form(
+        self, recipe: Recipe, taken: Sequence[tuple[_Step, int]], place: int, wanted: Fit
+    ) -> int:
+        """The first form of one step of a chain with which the chain is still enough."""
+        low, high = 0, len(taken[place][0].forms) - 1
+        while low < high:
+            middle = (low + high) // 2
+            tried = [*taken[:place], (taken[place][0], middle), *taken[place + 1 :]]
+            low, high = (low, middle) if self._is_enough(recipe, tried, wanted) else (middle + 1, high)
+        return low
+
+    def _is_enough(self, recipe: Recipe, taken: Sequence[tuple[_Step, int]], wanted: Fit) -> bool:
+        return bool(taken) and _RANK[self._joined(recipe, taken).fit] <= _RANK[wanted]
+
+    def _joined(self, recipe: Recipe, taken: Sequence[tuple[_Step, int]]) -> Knob:
+        changes = tuple(change for step, form in taken for change in step.forms[form])
+        names = " + ".join(_named(step, step.forms[form]) for step, form in taken)
+        costs = "; ".join(dict.fromkeys(step.costs for step, _ in taken))
         return self.knob(recipe, names, changes, costs)
 
 
@@ -141,6 +162,9 @@ def _steps(
             f"nothing: the longest row has {lengths.longest if lengths else needed:,} tokens",
             ((Change("data", "max_length", needed),),),
         )
+    if recipe.eval.samples > 1:
+        forms = tuple((Change("eval", "samples", count),) for count in range(recipe.eval.samples - 1, 0, -1))
+        yield _Step("fewer sample answers", "nothing of the training: fewer answers to read", forms)
     if not train.gradient_checkpointing:
         more = "a third" if train.method == "full" else "half"
         yield _Step(
@@ -196,8 +220,8 @@ def _needed_length(recipe: Recipe, lengths: RowLengths | None) -> int | None:
 
 def _few_modules(shape: Shape) -> list[str]:
     """The query and value projections, as the first paper on LoRA had it, or what holds both."""
-    attention = [one.name for one in linears(shape) if one.part == "attention"]
-    return [name for name in ("q_proj", "v_proj") if name in attention] or attention[:1]
+    names = [one.name for one in linears(shape)]
+    return [name for name in ("q_proj", "v_proj") if name in names] or names[:1]
 
 
 def _halved(value: int, least: int) -> list[int]:
@@ -213,6 +237,8 @@ def _named(step: _Step, changes: Sequence[Change]) -> str:
         return f"batch {changes[0].value} x {changes[1].value}"
     if step.name == "shorter max_length":
         return f"max_length {changes[0].value}"
+    if step.name == "fewer sample answers":
+        return f"samples {changes[0].value}"
     if step.name == "lower rank":
         return f"r = {changes[0].value}"
     return step.name

@@ -41,6 +41,13 @@ _TIED = frozenset(
     ]
 )
 """Families whose input embedding and head share their weight unless the configuration says otherwise."""
+_FAMILY: dict[str, dict[str, Any]] = {
+    "gemma2": {"attn_logit_softcapping": 50.0, "final_logit_softcapping": 30.0},
+    "gpt2": {"attn_pdrop": 0.1, "resid_pdrop": 0.1, "activation_function": "gelu_new"},
+    "gpt_bigcode": {"attn_pdrop": 0.1, "resid_pdrop": 0.1},
+    "phi": {"hidden_act": "gelu_new"},
+}
+"""What a configuration that leaves it out means, as transformers' classes have it."""
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 _EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
 
@@ -53,7 +60,7 @@ class Linear:
     inputs: int
     outputs: int
     bias: bool
-    part: str  # "attention" or "mlp"
+    reads: str  # "stream", "heads", "stream again" or "inner": layers that read one tensor have one word
 
     @property
     def parameters(self) -> int:
@@ -114,11 +121,12 @@ def _size(config: Mapping[str, Any], *names: str, most: int = 1_000_000) -> int 
 
 
 def option(shape: Shape, name: str) -> Any:
-    """A value of the configuration, or of the part of it that is about text."""
+    """A value of the configuration, or of the part of it that is about text; where it has none, its family's."""
     nested = shape.config.get("text_config")
-    if isinstance(nested, Mapping) and name in nested:
-        return nested[name]
-    return shape.config.get(name)
+    for values in (nested, shape.config, _FAMILY.get(shape.model_type)):
+        if isinstance(values, Mapping) and name in values:
+            return values[name]
+    return None
 
 
 def experts(shape: Shape) -> tuple[int, int, int]:
@@ -138,56 +146,51 @@ def linears(shape: Shape) -> tuple[Linear, ...]:
     h, i = shape.hidden_size, shape.intermediate_size
     q, kv = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     kind = shape.model_type
-    attention, mlp = "attention", "mlp"
+    stream, heads, again, inner = "stream", "heads", "stream again", "inner"
     if kind in ("gpt2", "gpt_bigcode"):
         return (
-            Linear("c_attn", h, h + 2 * kv, True, attention),
-            Linear("c_proj", h, h, True, attention),
-            Linear("c_fc", h, i, True, mlp),
-            Linear("c_proj", i, h, True, mlp),
+            Linear("c_attn", h, h + 2 * kv, True, stream),
+            Linear("c_proj", h, h, True, heads),
+            Linear("c_fc", h, i, True, again),
+            Linear("c_proj", i, h, True, inner),
         )
     if kind in ("gpt_neox", "falcon", "bloom"):
         bias = bool(option(shape, "bias")) if kind == "falcon" else True
         return (
-            Linear("query_key_value", h, q + 2 * kv, bias, attention),
-            Linear("dense", q, h, bias, attention),
-            Linear("dense_h_to_4h", h, i, bias, mlp),
-            Linear("dense_4h_to_h", i, h, bias, mlp),
+            Linear("query_key_value", h, q + 2 * kv, bias, stream),
+            Linear("dense", q, h, bias, heads),
+            Linear("dense_h_to_4h", h, i, bias, again),
+            Linear("dense_4h_to_h", i, h, bias, inner),
         )
+    separate = (("q_proj", q), ("k_proj", kv), ("v_proj", kv))
     if kind == "phi":
         return (
-            *(
-                Linear(name, h, n, True, attention)
-                for name, n in (("q_proj", q), ("k_proj", kv), ("v_proj", kv))
-            ),
-            Linear("dense", q, h, True, attention),
-            Linear("fc1", h, i, True, mlp),
-            Linear("fc2", i, h, True, mlp),
+            *(Linear(name, h, outputs, True, stream) for name, outputs in separate),
+            Linear("dense", q, h, True, heads),
+            Linear("fc1", h, i, True, stream),
+            Linear("fc2", i, h, True, inner),
         )
     if kind == "phi3":
         return (
-            Linear("qkv_proj", h, q + 2 * kv, False, attention),
-            Linear("o_proj", q, h, False, attention),
-            Linear("gate_up_proj", h, 2 * i, False, mlp),
-            Linear("down_proj", i, h, False, mlp),
+            Linear("qkv_proj", h, q + 2 * kv, False, stream),
+            Linear("o_proj", q, h, False, heads),
+            Linear("gate_up_proj", h, 2 * i, False, again),
+            Linear("down_proj", i, h, False, inner),
         )
     bias = bool(option(shape, "attention_bias"))
-    inner = (
-        *(
-            Linear(name, h, n, bias or kind == "qwen2", attention)
-            for name, n in (("q_proj", q), ("k_proj", kv), ("v_proj", kv))
-        ),
-        Linear("o_proj", q, h, bias and kind != "qwen2", attention),
+    attention = (
+        *(Linear(name, h, outputs, bias or kind == "qwen2", stream) for name, outputs in separate),
+        Linear("o_proj", q, h, bias and kind != "qwen2", heads),
     )
     if experts(shape)[0] > 1:
-        return inner
+        return attention
     if not shape.gated:
-        return (*inner, Linear("fc1", h, i, True, mlp), Linear("fc2", i, h, True, mlp))
+        return (*attention, Linear("fc1", h, i, True, again), Linear("fc2", i, h, True, inner))
     return (
-        *inner,
-        Linear("gate_proj", h, i, False, mlp),
-        Linear("up_proj", h, i, False, mlp),
-        Linear("down_proj", i, h, False, mlp),
+        *attention,
+        Linear("gate_proj", h, i, False, again),
+        Linear("up_proj", h, i, False, again),
+        Linear("down_proj", i, h, False, inner),
     )
 
 

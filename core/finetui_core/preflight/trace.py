@@ -13,8 +13,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from finetui_core.errors import InputError, Problem, RunFailed
+from finetui_core.preflight.config_files import is_on_disk
 from finetui_core.preflight.figures import Memory, RowLengths, Shape, Workload
 from finetui_core.preflight.trace_words import RowsOf, TraceAnswer, TraceRequest, decode_answer, encode
 from finetui_core.preflight.workload import workload
@@ -22,6 +24,7 @@ from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
 TIMEOUT = 120.0  # seconds
+NO_TOKENIZER = "the rows are not read: the model's tokenizer is not on this machine"
 _LOOK = 0.1  # seconds between looks at `cancelled`
 _QUIET = {
     "OMP_NUM_THREADS": "1",
@@ -56,8 +59,11 @@ def trace_recipe(
     Where the model's tokenizer or the data is not on this machine, the passes are the longest that the recipe allows,
     the lengths are None, and the note says why.
     """
-    request = TraceRequest(workload(recipe, facts, shape, device_kind), RowsOf(recipe, facts))
-    answer = _ask(request, timeout, cancelled)
+    work = workload(recipe, facts, shape, device_kind)
+    if not is_on_disk(recipe.model.name, recipe.model.revision):
+        memory = trace(work, timeout, cancelled)
+        return replace(memory, note="; ".join(filter(None, (NO_TOKENIZER, memory.note)))), None
+    answer = _ask(TraceRequest(work, RowsOf(recipe, facts)), timeout, cancelled)
     return _memory(answer), answer.lengths
 
 

@@ -59,6 +59,12 @@ def build(config: Mapping[str, Any], recipe: Recipe, dtype: str, layers: int) ->
     return add_adapters(model, recipe)
 
 
+def has_kinds_of_layers(config: Mapping[str, Any]) -> bool:
+    """Whether a model's decoder layers are not all alike, such as those whose attention slides every other time."""
+    kinds = getattr(_with_layers(config, 4).get_text_config(), "layer_types", None)
+    return kinds is not None and len(set(kinds)) > 1
+
+
 def _with_layers(config: Mapping[str, Any], layers: int) -> Any:
     values = {key: value for key, value in config.items() if key not in _NOT_FOR_BUILDING}
     nested = values.get("text_config")

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from transformers.pytorch_utils import Conv1D
 
 from finetui_core.preflight.formula import NF4_BYTES
 from finetui_core.train.live_memory import LiveMemory
@@ -26,18 +27,25 @@ def quantize(model: Any, kind: str, dtype: torch.dtype, memory: LiveMemory) -> N
         if ".lora_" in name:
             continue
         module = model.get_submodule(name)
-        if not isinstance(module, torch.nn.Linear):
+        if not isinstance(module, torch.nn.Linear | Conv1D):
             continue
         weight = module.weight
-        size = int(weight.numel() * NF4_BYTES) if kind == "nf4" else weight.numel() + 4 * weight.shape[0]
+        outputs = weight.shape[1] if isinstance(module, Conv1D) else weight.shape[0]
+        size = int(weight.numel() * NF4_BYTES) if kind == "nf4" else weight.numel() + 4 * outputs
         memory.hold(weight, "weights", size)
         module.forward = make(module)
 
 
+def _as_linear(module: Any) -> torch.Tensor:
+    """The weight as (outputs, inputs); GPT-2's layers have it the other way round."""
+    weight: torch.Tensor = module.weight
+    return weight.t() if isinstance(module, Conv1D) else weight
+
+
 def _four_bit(dtype: torch.dtype) -> Any:
-    def make(module: torch.nn.Linear) -> Any:
+    def make(module: Any) -> Any:
         def forward(x: torch.Tensor) -> torch.Tensor:
-            product = _FourBits.apply(x.to(dtype), module.weight, module.bias)
+            product = _FourBits.apply(x.to(dtype), _as_linear(module), module.bias)
             return product.to(x.dtype).clone()
 
         return forward
@@ -46,8 +54,8 @@ def _four_bit(dtype: torch.dtype) -> Any:
 
 
 def _eight_bit() -> Any:
-    def make(module: torch.nn.Linear) -> Any:
-        return lambda x: _EightBits.apply(x, module.weight, module.bias)
+    def make(module: Any) -> Any:
+        return lambda x: _EightBits.apply(x, _as_linear(module), module.bias)
 
     return make
 

@@ -1,5 +1,7 @@
 """The highest memory use of a phase: of the GPU by torch's own count, of the processor by the process's pages."""
 
+import ctypes
+import gc
 import threading
 import time
 from pathlib import Path
@@ -60,6 +62,7 @@ class HostPeaks:
         self._before = _high_water()
 
     def reset(self) -> None:
+        _give_back()
         _CLEAR.write_text(_RESET_PEAK)
 
     def peak(self) -> int:
@@ -75,10 +78,11 @@ class SampledPeaks:
         threading.Thread(target=self._watch, daemon=True).start()
 
     def begin(self) -> None:
-        self._before = self._now()
         self.reset()
+        self._before = self._highest
 
     def reset(self) -> None:
+        _give_back()
         self._highest = self._now()
 
     def peak(self) -> int:
@@ -91,6 +95,14 @@ class SampledPeaks:
 
     def _now(self) -> int:
         return int(self._process.memory_info().rss)
+
+
+def _give_back() -> None:
+    """Let glibc give what is freed back to the system: kept, it would look as if the next phase used it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        gc.collect()
+        trim(0)
 
 
 def _can_reset() -> bool:

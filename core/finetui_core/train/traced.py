@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.preflight.figures import Kind, Phase, Workload
+from finetui_core.preflight.formula import merged
 from finetui_core.preflight.workload import (
     compute_dtype,
     evaluation_tokens,
@@ -27,14 +28,15 @@ from finetui_core.train.as_on_cuda import AsOnCuda
 from finetui_core.train.attention import attention
 from finetui_core.train.checkpoint import trainable
 from finetui_core.train.evaluation import inference
-from finetui_core.train.fake_model import build, make_fake
+from finetui_core.train.fake_model import build, has_kinds_of_layers, make_fake
 from finetui_core.train.fake_quantized import quantize
 from finetui_core.train.forward import Layout, Pass, attention_for, summed_loss
 from finetui_core.train.live_memory import LiveMemory
 from finetui_core.train.model import DTYPES, causal_model
 from finetui_core.train.optimizer import build_optimizer
 
-FEW, MORE = 2, 4  # decoder layers
+FEW, MORE = 2, 3  # decoder layers
+MORE_OF_KINDS = 4  # decoder layers, where they alternate between kinds
 Parts = dict[str, dict[str, int]]
 PHASES: dict[str, Phase] = {
     "load": "load",
@@ -92,15 +94,17 @@ def trace(work: Workload, documents: Documents) -> tuple[dict[Phase, dict[Kind, 
             raise InputError(_cannot_run(work, error)) from error
         layout, note = Layout(False, layout.own_head, 0, 0), f"padded rows: {first_line(error)}"
         few = parts_of(work, documents, layout, min(FEW, layers))
-    more = parts_of(work, documents, layout, MORE) if layers > FEW else few
-    return by_phase(extrapolated(few, more, layers), work), note
+    larger = MORE_OF_KINDS if has_kinds_of_layers(work.shape.config) else MORE
+    more = parts_of(work, documents, layout, larger) if layers > FEW else few
+    peaks = by_phase(extrapolated(few, more, larger, layers))
+    return (peaks if work.recipe.train.method == "full" else {**peaks, "merge": merged(work)}), note
 
 
-def extrapolated(few: Parts, more: Parts, layers: int) -> Parts:
-    """The peaks of a model with `layers` layers from those of models with `FEW` and with `MORE`."""
+def extrapolated(few: Parts, more: Parts, larger: int, layers: int) -> Parts:
+    """The peaks of a model with `layers` layers from those of models with `FEW` and with `larger`."""
     return {
         part: {
-            kind: max(0, size + (more[part].get(kind, 0) - size) * (layers - FEW) // (MORE - FEW))
+            kind: max(0, size + (more[part].get(kind, 0) - size) * (layers - FEW) // (larger - FEW))
             for kind in few[part].keys() | more[part].keys()
             for size in [few[part].get(kind, 0)]
         }
@@ -108,7 +112,7 @@ def extrapolated(few: Parts, more: Parts, layers: int) -> Parts:
     }
 
 
-def by_phase(parts: Parts, work: Workload) -> dict[Phase, dict[Kind, int]]:
+def by_phase(parts: Parts) -> dict[Phase, dict[Kind, int]]:
     """The highest part of each phase."""
     peaks: dict[Phase, dict[Kind, int]] = {}
     for part, kinds in parts.items():

@@ -20,7 +20,7 @@ MENDED = {
     "another tool's name": ("[train]\nlr\t=1e-4\n", "[train]\nlearning_rate\t=1e-4\n"),
     "a name with a look-alike": ('[train]\n"s\u0435ed" = 1\n', "[train]\nseed = 1\n"),
     "a name of another table": ("[train]\nr = 4\n[lora]\n", "[train]\n[lora]\nr = 4\n"),
-    "a misspelt table": ("[ trian ] # t\nseed = 1\n", "[ train ] # t\nseed = 1\n"),
+    "a misspelt table": ("[ traim ] # t\nseed = 1\n", "[ train ] # t\nseed = 1\n"),
     "a number in quotes": ('[train]\nlearning_rate = "1e-4" # x\n', "[train]\nlearning_rate = 0.0001 # x\n"),
     "a whole number in quotes": ('[train]\nseed = "7"\n', "[train]\nseed = 7\n"),
     "a fraction of nothing": ("[lora]\nr = 8.0\n", "[lora]\nr = 8\n"),

@@ -82,7 +82,7 @@ async def test_what_is_typed_in_the_text_is_seen_in_the_form(tmp_path: Path) -> 
     async with opened(write(tmp_path)) as pilot:
         shown = await press(pilot, "tab")
         assert "ctrl+s save" in shown.splitlines()[-1]
-        await press(pilot, "ctrl+end", *"packing = fals")
+        await press(pilot, "ctrl+end", *"packing = f", *"als")
         shown = screen_text(pilot.app)
         assert "no TOML at 12:11: the form is as it was before" in shown
         shown = await press(pilot, "e")
@@ -310,8 +310,8 @@ async def test_two_hundred_lines_with_twenty_faults_answer_at_once(tmp_path: Pat
         await press(pilot, "tab", "ctrl+end")
         times = []
         for key in "abcdefghij":
-            started = time.perf_counter()
+            started = time.thread_time()
             screen._views.editor._insert(key, "type")
             screen._changed()
-            times.append(time.perf_counter() - started)
-    assert sorted(times)[len(times) // 2] < 0.1  # about 10 ms on an idle core
+            times.append(time.thread_time() - started)
+    assert sorted(times)[len(times) // 2] < 0.03  # seconds; 3 ms as measured

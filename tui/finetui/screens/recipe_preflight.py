@@ -88,6 +88,8 @@ class PreflightPanel(Container):
 
     def end_trace(self) -> None:
         self.workers.cancel_group(self, "trace")
+        self.tracing = False
+        self._show()
 
     def _trace(self, text: str, folder: Path, asked: Asked, failed: Callable[[str], None]) -> None:
         worker = get_current_worker()
@@ -95,10 +97,12 @@ class PreflightPanel(Container):
         self.app.call_later(self._traced, asked, found, failed)
 
     def _traced(self, asked: Asked, found: Report | str | None, failed: Callable[[str], None]) -> None:
+        if found is None:  # it was ended, and another one may be under way
+            return
         self.tracing = False
         if isinstance(found, str):
             failed(f"not traced: {found}")
-        elif found is not None and asked == self._asked:
+        elif asked == self._asked:
             self._said = Answer(asked, found, self._said.past if self._said is not None else ())
         if self.is_attached:
             self._show()

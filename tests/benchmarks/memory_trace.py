@@ -7,7 +7,6 @@ Prints two tables in Markdown; --write puts them into docs/preflight-memory.md i
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -210,7 +209,7 @@ def published_table() -> str:
 
 
 _ONE = """
-import sys
+import resource, sys
 from finetui_core.preflight.shape import model_shape
 from finetui_core.preflight.trace import trace
 from finetui_core.preflight.workload import workload
@@ -222,7 +221,8 @@ recipe = Recipe(
     train=TrainOptions(per_device_train_batch_size=4, gradient_checkpointing=checkpointing == "yes"),
 )
 memory = trace(workload(recipe, Facts(rows=5000), model_shape(name), "cuda"))
-print(memory.highest[0], memory.highest[1])
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(*memory.highest, used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
 
 
@@ -234,7 +234,6 @@ def cost_table() -> str:
     ]
     for name in ("meta-llama/Llama-2-7b-hf", MISTRAL):
         for checkpointing in ("no", "yes"):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
             answer = subprocess.run(
                 [sys.executable, "-c", _ONE, name, checkpointing],
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -242,11 +241,10 @@ def cost_table() -> str:
                 capture_output=True,
                 text=True,
             ).stdout.split()
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            phase, peak, seconds, resident = answer
             lines.append(
-                f"| {name} | {checkpointing} | {int(answer[1]) / GIB:.2f} GiB ({answer[0]}) | {seconds:.1f} s "
-                f"| {after.ru_maxrss / 2**20:.2f} GiB |"
+                f"| {name} | {checkpointing} | {int(peak) / GIB:.2f} GiB ({phase}) "
+                f"| {float(seconds):.1f} s | {int(resident) / 2**20:.2f} GiB |"
             )
     return "\n".join(lines)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from finetui_core.preflight.figures import Workload
 from finetui_core.preflight.shape import Linear, experts, linears, option
-from finetui_core.preflight.workload import compute_bytes, held_bytes, packed
+from finetui_core.preflight.workload import compute_bytes, held_bytes, packed, packs
 
 _GATED_FAMILIES_WITH_FOUR_NORMS = ("gemma2", "gemma3", "gemma3_text")
 _COMPOSED_GELU = ("gelu_new", "gelu_fast")
@@ -60,6 +60,26 @@ def adapted(work: Workload) -> tuple[Linear, ...]:
     )
 
 
+def experts_adapted(work: Workload) -> bool:
+    """Whether adapters stand beside a mixture's experts, which peft takes for linear layers too."""
+    is_adapted = work.recipe.train.method != "full" and work.recipe.lora.target_modules == "all-linear"
+    return is_adapted and experts(work.shape)[0] > 1
+
+
+def expert_adapters(work: Workload) -> int:
+    """Weights of the adapters of one layer's experts and router."""
+    if not experts_adapted(work):
+        return 0
+    h, r, (number, _, width) = work.shape.hidden_size, work.recipe.lora.r, experts(work.shape)
+    return number * r * (2 * (h + 2 * width) + width + h) + r * (h + number)
+
+
+def expert_changes(work: Workload) -> int:
+    """Bytes of the change that the adapters make to one layer's experts: peft computes it whole, and it is kept."""
+    number, _, width = experts(work.shape)
+    return round(2.4 * 3 * number * work.shape.hidden_size * width) if experts_adapted(work) else 0
+
+
 def saved_by_layer(work: Workload) -> int:
     """Bytes per token that one decoder layer keeps for its backward pass."""
     w = widths(work)
@@ -100,6 +120,8 @@ def _inputs(work: Workload, w: Widths) -> int:
     if dropout:
         mask = 1 if work.device_kind == "cuda" else 4
         return low + sum((w.c + mask) * one.inputs for one in trained)
+    if work.recipe.model.quantize == "int8":  # bitsandbytes keeps what each layer of 8 bits read
+        low += sum(w.s * inputs for _, inputs in {(one.reads, one.inputs) for one in linears(work.shape)})
     if w.mixed:
         return low + sum(w.c * one.inputs for one in trained)
     read = {(one.reads, one.inputs) for one in trained}  # one tensor serves all that read it
@@ -110,7 +132,7 @@ def _attention(work: Workload, w: Widths) -> int:
     shape = work.shape
     grouped = shape.kv_heads < shape.heads
     keys = w.q if grouped else w.kv
-    scores = _scores(work, w)
+    scores = kept_scores(work)
     out_and_sums = w.c * w.q + (scores or 4 * shape.heads)
     fused = shape.model_type in _FUSED
     if shape.model_type in ("gpt2", "gpt_bigcode"):
@@ -119,12 +141,17 @@ def _attention(work: Workload, w: Widths) -> int:
     return w.c * (w.q + keys) + values + out_and_sums
 
 
-def _scores(work: Workload, w: Widths) -> int:
+def eager(work: Workload) -> bool:
+    """Whether the model's own attention is the one that writes all scores out."""
+    return work.recipe.model.attn_implementation == "eager" or not packs(work.shape)
+
+
+def kept_scores(work: Workload) -> int:
     """Bytes per token of the scores of all heads, where the attention keeps them: none in a fused kernel."""
-    shape, row = work.shape, work.longest_row
+    w, shape, row = widths(work), work.shape, work.longest_row
     if option(shape, "attn_logit_softcapping") is not None:
         return 8 * shape.heads * row
-    if work.recipe.model.attn_implementation == "eager" and not packed(work):
+    if eager(work) and not packed(work):
         return (6 if w.mixed else 4) * shape.heads * row
     if work.device_kind == "cpu" and option(shape, "attn_pdrop"):
         return 3 * w.c * shape.heads * row
@@ -212,5 +239,5 @@ def passing_without_gradient(work: Workload) -> int:
 def cached(work: Workload) -> int:
     """Bytes of keys and values that one token of a prompt keeps in one layer."""
     w = widths(work)
-    exact = w.s == 4 and work.shape.model_type not in ("gpt2", "gpt_bigcode")  # rotated in float32
-    return 2 * w.kv * (4 if exact else w.c)
+    rotated_exactly = w.s == 4 and work.shape.model_type not in ("gpt2", "gpt_bigcode")
+    return 2 * w.kv * (4 if rotated_exactly else w.o)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from finetui_core.preflight.activations import (
     adapted,
     cached,
+    eager,
+    expert_adapters,
+    expert_changes,
     passing,
     passing_without_gradient,
     saved_by_layer,
@@ -87,7 +90,8 @@ def _sizes(work: Workload) -> _Sizes:
         copies, head_copy = (c * cast, c * head) if c < 4 else (0, 0)
         return _Sizes(int(weights), 0, 4 * total, 4 * head, copies, head_copy)
     rank, dora = recipe.lora.r, recipe.lora.use_dora
-    low_rank = shape.layers * sum(rank * (one.inputs + one.outputs) for one in adapted(work))
+    beside = sum(rank * (one.inputs + one.outputs) for one in adapted(work))
+    low_rank = shape.layers * (beside + expert_adapters(work))
     magnitudes = shape.layers * sum(one.outputs for one in adapted(work)) if dora else 0
     kept = 4 if quantize != "none" else held  # peft copies such a module as it is
     modules = kept * _modules_to_save(work)
@@ -123,6 +127,7 @@ def _train(work: Workload, sizes: _Sizes) -> dict[Kind, int]:
     w, full = widths(work), recipe.train.method == "full"
     checkpointing = recipe.train.gradient_checkpointing
     layer, stream = tokens * saved_by_layer(work), tokens * w.h * w.s
+    layer += expert_changes(work)
     held = layers * stream if checkpointing else layers * layer
     again = layer if checkpointing else 0
     kept_copies = sizes.copies - (sizes.head_copy if full else 0)
@@ -177,9 +182,10 @@ def _evaluate(work: Workload, sizes: _Sizes) -> dict[Kind, int]:
     else:
         logits = round(tokens * shape.vocabulary * (c * 2 + share * (6 if c < 4 else 0)))
     prompts, width = sampled_tokens(work)
-    prompt = prompts * width * (layer + shape.layers * cached(work))
+    scores = 6 * shape.heads * width if eager(work) else 0
+    prompt = prompts * width * (layer + scores + shape.layers * cached(work))
     moments: list[dict[Kind, int]] = [
-        {"activations": copies + tokens * layer},
+        {"activations": copies + tokens * layer + expert_changes(work)},
         {"activations": copies + 2 * tokens * w.h * w.s, "logits": logits + sizes.head_copy},
         {"activations": copies + prompt},
     ]

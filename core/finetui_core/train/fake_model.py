@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from finetui_core.errors import InputError, Problem, first_line
@@ -18,6 +19,19 @@ _NOT_FOR_BUILDING = (
     "architectures",
     "_name_or_path",
     "transformers_version",
+)
+_CANNOT_BUILD = (
+    *(
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        RuntimeError,
+        ImportError,
+        ArithmeticError,
+    ),
+    *(AssertionError, StrictDataclassError),
 )
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
@@ -36,15 +50,7 @@ def build(config: Mapping[str, Any], recipe: Recipe, dtype: str, layers: int) ->
             model: Any = AutoModelForCausalLM.from_config(
                 model_config, dtype=torch.float32 if full else DTYPES[dtype]
             )
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RuntimeError,
-        ImportError,
-        ArithmeticError,
-    ) as error:
+    except _CANNOT_BUILD as error:
         name = str(config.get("model_type"))
         raise InputError(
             Problem(f"the model of type {name[:64]} cannot be built: {first_line(error)}")
@@ -56,7 +62,10 @@ def build(config: Mapping[str, Any], recipe: Recipe, dtype: str, layers: int) ->
     quantized = recipe.model.quantize
     if quantized != "none":
         setattr(model, "is_loaded_in_4bit" if quantized == "nf4" else "is_loaded_in_8bit", True)
-    return add_adapters(model, recipe)
+    try:
+        return add_adapters(model, recipe)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(Problem(f"peft cannot add these adapters: {first_line(error)[:200]}")) from error
 
 
 def has_kinds_of_layers(config: Mapping[str, Any]) -> bool:

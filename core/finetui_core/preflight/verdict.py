@@ -16,10 +16,11 @@ ERROR: Mapping[str, float] = {"formula": 0.15, "trace": 0.06, "probe": 0.02}
 """Share by which a stage's tensors may be off: the goals of each stage, the trace's for another loss version."""
 GAPS: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "cuda": {"formula": (1.06, 1.41), "trace": (1.06, 1.41), "probe": (1.06, 1.2)},
-    "cpu": {"formula": (1.0, 1.65), "trace": (1.1, 1.65), "probe": (1.0, 1.2)},
+    "cpu": {"formula": (1.0, 2.6), "trace": (1.05, 2.6), "probe": (1.0, 1.2)},
 }
 """Used bytes as a multiple of those of tensors: on GPUs the caching allocator's gaps, 1.06 to 1.41 over 124 public
-A100 runs; on processors glibc's, 1.10 to 1.65 over five small models. A probe has measured most of them."""
+A100 runs; on processors glibc's, 1.07 to 2.56 over 24 small models (docs/preflight-memory.md). A probe has
+measured most of them."""
 
 _WORDS: Mapping[Fit, str] = {"fits": "Fits", "tight": "Tight", "does_not_fit": "Does not fit"}
 _PHASES: Mapping[Phase, str] = {

@@ -236,7 +236,9 @@ class TextEditor(Widget, can_focus=True):
         self._top = max(0, min(self._top, len(self._lines) - 1))
         room = max(1, width - self._gutter - 1)
         cells = _cells(self._lines[line][:column])
-        if not self._left <= cells < self._left + room:
+        if cells < room or not self.has_focus:
+            self._left = 0
+        elif not self._left <= cells < self._left + room:
             self._left = max(0, cells - room // 2)
         cursor = (line, cells) if self.has_focus else None
         if cursor is not None:

@@ -39,6 +39,19 @@ MODELS = [
     "openai-community/gpt2",
     "EleutherAI/pythia-410m",
 ]
+NOT_FITTED = [
+    "Qwen/Qwen2.5-7B",
+    "Qwen/Qwen3-0.6B",
+    "google/gemma-2-9b",
+    "microsoft/phi-1_5",
+    "microsoft/Phi-4-mini-instruct",
+    "EleutherAI/pythia-1.4b",
+    "allenai/OLMo-2-1124-13B",
+    "HuggingFaceTB/SmolLM2-1.7B",
+    "openai-community/gpt2-large",
+    "meta-llama/Llama-3.1-70B",
+]
+"""Models whose traces were not looked at when the formula's numbers were chosen."""
 MORE = [
     {"lora": LoraOptions(r=64)},
     {"lora": LoraOptions(use_dora=True)},
@@ -54,7 +67,7 @@ MORE = [
 
 def runs(only: str) -> Iterator[tuple[str, Workload]]:
     for name, method, checkpointing, device in itertools.product(
-        MODELS, ("lora", "qlora", "full"), (False, True), ("cuda", "cpu")
+        MODELS + NOT_FITTED, ("lora", "qlora", "full"), (False, True), ("cuda", "cpu")
     ):
         if not (device == "cpu" and method == "qlora"):
             yield run(name, method, checkpointing, device, {})
@@ -105,7 +118,9 @@ def main() -> None:
         for phase in ("train", "evaluate"):
             true, said = (sum(one.peaks[phase].values()) for one in (truth, guess))  # type: ignore[index]
             line.append(f"{phase} {true / 2**30:7.2f} {said / 2**30:7.2f} {said / true - 1:+6.1%}")
-            errors.setdefault((work.shape.model_type, phase), []).append(said / true - 1)
+            fitted = title.split()[0] not in NOT_FITTED
+            family = work.shape.model_type if fitted else "ten models that it was not fitted to"
+            errors.setdefault((family, phase), []).append(said / true - 1)
         print(f"{title:75} {'   '.join(line)}", file=sys.stderr, flush=True)
     lines = ["| family | runs | step: worst | mean | evaluation: worst | mean |", "|---|---|---|---|---|---|"]
     for family in sorted({family for family, _ in errors}):

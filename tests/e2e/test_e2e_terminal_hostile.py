@@ -83,10 +83,15 @@ def crawl(terminal: Terminal, *scopes: str) -> str:
     return seen
 
 
+ASKS_NOTHING = frozenset(
+    {"archive", "compare", "elsewhere", "undo", "queue_up", "queue_down", "queue_go", "unqueue"}
+)
+
+
 def ask(terminal: Terminal) -> str:
     """Open each question that can be asked about the run under the cursor, and answer none."""
     seen = ""
-    for _, key in actions("runs", but=frozenset({"archive", "compare", "elsewhere", "undo"})):
+    for _, key in actions("runs", but=ASKS_NOTHING):
         for press in (key, "escape"):
             terminal.press(press)
             seen += terminal.settle(AFTER_ESCAPE if press == "escape" else 0.05)

@@ -194,7 +194,8 @@ class RunsScreen(Screen[None]):
         marked = bool(self.query_one(Table).marked) and action in _OF_SEVERAL
         if reason is None or marked:
             return True
-        self._studio.notice(f"{action}: {reason}", "warning")
+        (label,) = (one.label for one in actions_of("runs") if one.name == action)
+        self._studio.notice(f"{label}: {reason}", "warning")
         return False
 
     # What the keys do.

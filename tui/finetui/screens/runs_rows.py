@@ -90,12 +90,13 @@ def title(
         counted += f", {live:,} under way" + (f", {queued:,} queued" if queued else "")
     chosen = f"   {shown:,} fit: {filter}" if filter else ""
     standing = f"   {stands}" if stands and not place else ""
-    return (
+    row = (
         (counted, ""),
         (standing, "warning"),
         (chosen, "accent"),
         (f"   by {sort}   in {short(root)}", "muted"),
     )
+    return tuple(span for span in row if span[0])
 
 
 def nothing(root: Path, place: str, filter: str) -> tuple[Row, ...]:

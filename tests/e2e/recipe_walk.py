@@ -49,6 +49,7 @@ def take(walk: Walk) -> None:
 
     walk.step("back to the form", "Escape", see=r"tab text")
     change(walk, "the model that is here", "model.name", str(SAMPLES / "tiny-llama"))
+    change(walk, "its longest row", "data.max_length", "512")
     walk.step("start the run", "s", see=r"(?i)start a run")
     walk.step("yes", "y", see=r"step [1-9]\d*/", seconds=START_SECONDS)
     walk.step("leave", "q", see=at_prompt)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from finetui.actions import bindings
+from finetui.actions import actions_of, bindings
 from finetui.polling import Poller
 from finetui.remembered import Order, keep, recall
 from finetui.screens.runs_rows import COLUMNS, SORTED_COLUMNS, about, nothing, record, title

@@ -59,9 +59,9 @@ def test_rouge_l_counts_the_longest_common_subsequence(one, other):
 
 
 def test_chrf_by_hand():
-    """ "abc" against "abd": 2 of 3 letters, 1 of 2 pairs, 0 of 1 triples, the same share on both sides."""
-    assert chrf("abc", "abd") == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert chrf("xyz", "abd") == 0
+    """ "abc" against "abq": 2 of 3 letters, 1 of 2 pairs, 0 of 1 triples, the same share on both sides."""
+    assert chrf("abc", "abq") == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert chrf("xyz", "abq") == 0
 
 
 def test_json_scores():

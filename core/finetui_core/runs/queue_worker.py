@@ -30,7 +30,6 @@ POLL_EVERY = 0.5  # seconds
 
 def work(root: Path) -> int:
     """Start runs until none waits or the queue is paused; returns the exit code."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     live, every = LiveRuns(root), devices()
     while True:
         lock = take_file_lock(QueuePaths(root).lock)
@@ -39,9 +38,8 @@ def work(root: Path) -> int:
         while start_next(root, live, every):
             time.sleep(POLL_EVERY)
         os.close(lock)
-        if is_paused(root) or not waiting(
-            root
-        ):  # a run that was added while the lock was held has no other worker
+        # A run that was added while the lock was held has no other worker.
+        if is_paused(root) or not waiting(root):
             return 0
 
 
@@ -101,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("root", type=Path)
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the runs that it starts inherit this
     return work(options.root)
 
 

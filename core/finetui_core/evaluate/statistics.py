@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from finetui_core.data.check.size import smallest_difference
+
 Judgement = Literal["better", "worse", "no_difference_shown", "equivalent"]
 
 LEVEL = 0.05
@@ -24,8 +26,6 @@ _ALL_EQUAL = 150
 """Rows without any difference that bound one by two points (rule of three: 3 / rows)."""
 _USUAL_SPREAD = 0.20
 """Standard deviation of row differences of ROUGE-L and the like, where none is measured yet."""
-_USUAL_DISCORDANT = 0.25
-"""Share of rows on which two models differ, where it is not measured yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +138,10 @@ def detectable_gain(rows: int, *, binary: bool, spread: float | None = None) -> 
     `spread` is the share of discordant rows of a `binary` score, else the standard deviation of row differences;
     left out, the usual ones (25 % and 0.20). Of a binary score it is McNemar's usual approximation.
     """
+    if binary:
+        return smallest_difference(rows) if spread is None else smallest_difference(rows, spread)
     z, power = NormalDist().inv_cdf(1 - LEVEL / 2), NormalDist().inv_cdf(POWER)
-    if rows <= 0:
-        return None
-    if not binary:
-        return (z + power) * (_USUAL_SPREAD if spread is None else spread) / math.sqrt(rows)
-    discordant = _USUAL_DISCORDANT if spread is None else spread
-
-    def shown(gain: float) -> bool:
-        needed = z * math.sqrt(discordant) + power * math.sqrt(max(0.0, discordant - gain * gain))
-        return math.sqrt(rows) * gain >= needed
-
-    if discordant <= 0 or not shown(discordant):
-        return None
-    low, high = 0.0, discordant
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (low, middle) if shown(middle) else (middle, high)
-    return high
+    return (z + power) * (_USUAL_SPREAD if spread is None else spread) / math.sqrt(rows) if rows > 0 else None
 
 
 def compare(

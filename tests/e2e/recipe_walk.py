@@ -45,7 +45,7 @@ def take(walk: Walk) -> None:
     walk.step("ask of another device", "D", see="Would it fit")
     walk.step("a GPU with 24 GB", typed="24GB", see=r"(?s)Does not fit: .*a GPU with 24")
     walk.step("by the model itself", "t", see=r"by a trace", seconds=60)
-    walk.step("the first knob", "Enter", see=r"✓ +Fits: ")
+    walk.step("the first knob", "Enter", see=r"(?s)(Fits|Tight): .*by the formula")
 
     walk.step("back to the form", "Escape", see=r"tab text")
     change(walk, "the model that is here", "model.name", str(SAMPLES / "tiny-llama"))

@@ -30,6 +30,7 @@ class Poller(Generic[Read]):
     ) -> None:
         self._screen, self._read, self._show, self._failed, self._more = screen, read, show, failed, more
         self._busy = False
+        self._is_wanted = False
         self._not_before = 0.0
 
     def start(self) -> None:
@@ -38,13 +39,15 @@ class Poller(Generic[Read]):
         self._screen.set_interval(getattr(settings, "refresh_seconds", SECONDS_BETWEEN), self._tick)
 
     def now(self) -> None:
-        """Read at once, if no reading is under way."""
-        if not self._busy:
-            self._busy = True
+        """Read at once; if a reading is under way, it may have missed what is asked for: read again after it."""
+        if self._busy:
+            self._is_wanted = True
+        else:
+            self._busy, self._is_wanted = True, False
             self._screen.run_worker(self._work, thread=True, exit_on_error=False)
 
     def _tick(self) -> None:
-        if self._is_seen() and time.monotonic() >= self._not_before:
+        if self._is_seen() and not self._busy and time.monotonic() >= self._not_before:
             self.now()
 
     def _is_seen(self) -> bool:
@@ -66,5 +69,5 @@ class Poller(Generic[Read]):
         ended = time.monotonic()
         self._not_before = ended + (ended - started) / MOST_SHARE_OF_TIME
         then(argument)
-        if then == self._show and self._more() and self._is_seen():
+        if self._is_wanted or (then == self._show and self._more() and self._is_seen()):
             self.now()

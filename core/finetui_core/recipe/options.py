@@ -309,6 +309,12 @@ class EvalOptions(BaseModel):
         description="A plain text file of general text: the rise of its loss shows what the model forgets.",
         json_schema_extra=_about("common", sources.PEFT_BENCHMARK),
     )
+    meters: bool = Field(
+        default=True,
+        description="Measure forgetting on text that the base wrote, rows said by heart and a score of the task, in "
+        "at most 2 % of the time; false measures the validation rows and forgetting_probe alone.",
+        json_schema_extra=_about("common", sources.OWN_PLANTED_RUNS),
+    )
 
 
 class SaveOptions(BaseModel):

@@ -21,7 +21,7 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Identity, read_small
 from finetui_core.train.batches import Schedule
 from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
-from finetui_core.train.evaluation import ALONE, ProbeText, Processes, fixed_subset
+from finetui_core.train.evaluation import ALONE, Documents, Processes, fixed_subset, probe_text
 from finetui_core.train.forward import Layout
 from finetui_core.train.layout import choose_layout
 from finetui_core.train.model import (
@@ -38,7 +38,10 @@ COMPARED_LIBRARIES = ("torch", "transformers", "peft")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """All that the loop works with; built once, never changed (the model and optimizer change inside)."""
+    """All that the loop works with; built once, never changed (the model and optimizer change inside).
+
+    The first `own_rows` rows of `data.train` are the recipe's, those after them are replayed.
+    """
 
     paths: RunPaths
     recipe: Recipe
@@ -52,8 +55,9 @@ class Session:
     layout: Layout
     layout_note: str
     data: Prepared
+    own_rows: int
     val_rows: list[int]
-    probe: ProbeText | None
+    probe: Documents | None
     schedule: Schedule
     warmup_steps: int
     facts: dict[str, Any]
@@ -147,8 +151,9 @@ def build_session(
             layout=chosen.layout,
             layout_note=chosen.note,
             data=data,
+            own_rows=len(data.train),
             val_rows=fixed_subset(len(data.val), recipe.eval.max_rows, recipe.train.seed),
-            probe=ProbeText(Path(probe_path), tokenizer, min(max_length, 256)) if probe_path else None,
+            probe=probe_text(Path(probe_path), tokenizer, max_length) if probe_path else None,
             schedule=schedule,
             warmup_steps=warmup_step_count(recipe.train.warmup_steps, schedule.total_steps),
             facts=facts,

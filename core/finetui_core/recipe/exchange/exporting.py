@@ -76,6 +76,7 @@ _WHY = {
     "eval.samples": "no sample answers there",
     "eval.sample_max_new_tokens": "no sample answers there",
     "eval.forgetting_probe": "forgetting is not measured there",
+    "eval.meters": "there are no meters there",
     "eval.early_stopping_patience": "TRL stops early only by Python code",
     "cost.gpu_hour_price": "an estimate of ftui before the run, nothing that a trainer reads",
     "cost.currency": "an estimate of ftui before the run, nothing that a trainer reads",

@@ -85,6 +85,11 @@ class RunPaths:
         return self.root / "evaluations"
 
     @property
+    def replay(self) -> Path:
+        """The text that the base wrote to be replayed, as token ids."""
+        return self.root / "replay.safetensors"
+
+    @property
     def control(self) -> Path:
         return self.root / "control"
 

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from finetui_core.train.model import (
     load_model,
 )
 from finetui_core.train.optimizer import build_optimizer
+from finetui_core.train.replay import file_digest, with_replay
 from finetui_core.wording import size
 
 COMPARED_LIBRARIES = ("torch", "transformers", "peft")
@@ -102,7 +103,7 @@ def build_session(
         recipe.train.seed,
         accept_errors=accept_data_errors(paths, checkpoint),
     )
-    facts = circumstances(paths, data, processes)
+    facts = circumstances(recipe, data, processes)
     if checkpoint is not None:
         check_circumstances(facts, checkpoint)
 
@@ -129,6 +130,13 @@ def build_session(
             rows_per_pass=recipe.train.per_device_train_batch_size,
             tokens_per_pass=recipe.train.per_device_train_batch_size * max_length,
         )
+    own_rows = len(data.train)
+    if recipe.data.replay:
+        with accelerator.autocast():
+            train = with_replay(
+                paths, recipe, data, tokenizer, model, processes, begun=checkpoint is not None
+            )
+        data = replace(data, train=train)
     optimizer = build_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(accelerator.device.type, enabled=dtype == torch.float16)
     progress = Progress()
@@ -151,7 +159,7 @@ def build_session(
             layout=chosen.layout,
             layout_note=chosen.note,
             data=data,
-            own_rows=len(data.train),
+            own_rows=own_rows,
             val_rows=fixed_subset(len(data.val), recipe.eval.max_rows, recipe.train.seed),
             probe=probe_text(Path(probe_path), tokenizer, max_length) if probe_path else None,
             schedule=schedule,
@@ -176,11 +184,12 @@ def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:
     return Schedule(rows, batch_size, train.seed, steps)
 
 
-def circumstances(paths: RunPaths, data: Prepared, processes: Processes) -> dict[str, Any]:
+def circumstances(recipe: Recipe, data: Prepared, processes: Processes) -> dict[str, Any]:
     """What must be the same for a continuation to be exact."""
     return {
         "data_sha256": data.report.sha256,
         "val_sha256": data.report.val_sha256,
+        "replay_sha256": file_digest(recipe.data.replay_text) if recipe.data.replay else None,
         "processes": processes.count,
         "threads": torch.get_num_threads(),
         **{name: version(name) for name in COMPARED_LIBRARIES},
@@ -192,6 +201,7 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
     hints = {
         "data_sha256": "Put the training data back as it was, or start a new run.",
         "val_sha256": "Put the validation data back as it was, or start a new run.",
+        "replay_sha256": "Put the text to replay back as it was, or start a new run.",
         "processes": "Set launch.nproc_per_node as it was, or start a new run.",
         "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     }

@@ -72,6 +72,8 @@ _THEIR_DEFAULTS = {
 _OFF = ("train.max_steps", "eval.early_stopping_patience")
 """Options whose zero or -1 means off, which is said there by leaving the key out."""
 _WHY = {
+    "data.replay": "add the general text to the rows yourself there",
+    "data.replay_text": "add the general text to the rows yourself there",
     "eval.max_rows": "all validation rows are used there",
     "eval.samples": "no sample answers there",
     "eval.sample_max_new_tokens": "no sample answers there",

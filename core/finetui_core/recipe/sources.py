@@ -21,4 +21,6 @@ TUNING_GUIDES = "the range that tuning guides name; TRL, Axolotl, Unsloth and to
 TINKER_SWEEP = "Tinker cookbook sweep of 10 models (2026-08): 72 of its 80 diverged runs were at 3e-3"
 REPLAY = "Kotha and Liang (2026), arXiv 2603.04964: general data in the mix also helps the target"
 SELF_REPLAY = "Marek (2026), arXiv 2605.26097: text of the base's own nearly removes forgetting"
-OWN_REPLAY = "own measurement: with 25 % general loss rose by .21 nats, not 1.80; the task loss was .110, not .100"
+OWN_REPLAY = (
+    "own measurement: with 25 % general loss rose by .21 nats, not 1.80; the task loss was .110, not .100"
+)

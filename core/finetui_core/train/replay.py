@@ -19,14 +19,13 @@ from finetui_core.data.prepare import Prepared, TokenRows
 from finetui_core.data.render import Example, render
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import write_atomically
+from finetui_core.preflight.duration import REPLAY_LENGTH
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.paths import RunPaths
 from finetui_core.train.evaluation import Processes
 from finetui_core.train.forgetting import base_of
 from finetui_core.train.own_text import written_by
 
-LENGTH = 128
-"""Tokens of a piece."""
 MOST_WRITTEN = 256
 """Pieces that the base writes; more are taken from these again, since writing takes long."""
 
@@ -46,7 +45,7 @@ def with_replay(
     `begun` says that the model has been trained already, so that the base can write no more where all weights are.
     Raises InputError where there is no text.
     """
-    length = min(LENGTH, recipe.data.max_length or LENGTH)
+    length = min(REPLAY_LENGTH, recipe.data.max_length or REPLAY_LENGTH)
     learned = sum(int(data.train[row][1][1:].sum()) for row in range(len(data.train)))
     wanted = learned * recipe.data.replay / (1 - recipe.data.replay)
     count = max(1, round(wanted / (length - 1)))

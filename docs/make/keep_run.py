@@ -27,9 +27,10 @@ def keep(run: Path) -> Path:
         ("model", "name"),
         ("data", "train"),
         ("data", "val"),
+        ("data", "replay_text"),
         ("eval", "forgetting_probe"),
     ):
-        recipe[table][option] = Path(recipe[table][option] or "").name
+        recipe[table][option] = Path(recipe[table].get(option) or "").name
     _write(kept / "recipe.resolved.json", [recipe])
     return kept
 

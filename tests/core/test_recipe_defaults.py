@@ -21,6 +21,7 @@ MAY_STAY_NONE = {
     ("cost", "gpu_hour_price"),
     ("model", "chat_template"),
     ("data", "val"),
+    ("data", "replay_text"),
     ("eval", "forgetting_probe"),
 }
 

@@ -25,6 +25,7 @@ TEXTS = {
     "model.chat_template": st.just("own.jinja"),
     "data.train": st.sampled_from(DATA),
     "data.val": st.sampled_from(DATA),
+    "data.replay_text": st.just("own.jinja"),
     "eval.forgetting_probe": st.just("own.jinja"),
 }
 NAMES = st.lists(
@@ -71,6 +72,10 @@ def without_contradictions(tables: dict[str, Any]) -> None:
         data.pop("val_fraction", None)
     if data.get("val_fraction") == 0:
         evaluation.pop("early_stopping_patience", None)
+    if data.get("replay", 0) == 0:
+        data.pop("replay_text", None)
+    if "replay_text" in data:
+        evaluation.pop("forgetting_probe", None)
     if data.get("format") == "text":
         data.pop("train_on", None)
     if train.get("max_steps", -1) < 900:

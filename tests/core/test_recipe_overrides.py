@@ -101,7 +101,9 @@ def values_of(option: OptionInfo) -> st.SearchStrategy[Any]:
 OPTIONS = [
     option for option in option_table() if option.dotted not in ("model.name", "data.train", "data.val")
 ]
-OPTIONS = [option for option in OPTIONS if option.name not in ("chat_template", "forgetting_probe")]
+OPTIONS = [
+    option for option in OPTIONS if option.name not in ("chat_template", "replay_text", "forgetting_probe")
+]
 SETTINGS = st.lists(
     st.sampled_from(OPTIONS).flatmap(lambda option: st.tuples(st.just(option), values_of(option))), max_size=5
 )

@@ -76,13 +76,9 @@ def test_early_stopping_and_keep_best(recipe: Path) -> None:
     assert paths.best.read_text().strip() == f"step-{best['step']:06d}"
 
 
-def test_samples_and_the_forgetting_probe(recipe: Path) -> None:
-    (recipe.parent / "probe.txt").write_text("General text that has nothing to do with orders.\n" * 20)
-    paths = new_run(recipe, "eval.forgetting_probe=" + str(recipe.parent / "probe.txt"), "eval.samples=2")
+def test_samples_are_written_at_each_evaluation(recipe: Path) -> None:
+    paths = new_run(recipe, "eval.samples=2")
     assert train_here(paths) == 0
-    evaluations = events(paths, "evaluation")
-    assert all(event["probe_loss"] > 0 for event in evaluations)
-    assert evaluations[0]["probe_loss"] != evaluations[-1]["probe_loss"]
     (before, *_, after) = [read_records(paths.root / event["path"]) for event in events(paths, "samples")]
     assert len(before) == len(after) == 2
     assert before[0]["prompt"] == after[0]["prompt"]

@@ -4,6 +4,8 @@ import functools
 import time
 from collections.abc import Mapping
 
+import msgspec
+
 from finetui_core.preflight.disk import checkpoint_bytes
 from finetui_core.preflight.figures import Device, Duration, Memory, RowLengths, Span, Workload
 from finetui_core.preflight.history import NO_CALIBRATION, Calibration
@@ -25,6 +27,8 @@ PADDING = 0.65
 """Share of tokens that are not padding in rows of mixed length that are not packed; 0.3 in the worst sets."""
 LAUNCH = Span(4e-4, 8e-4, 1.6e-3)
 """Seconds that one pass takes for each layer at least on a GPU, whatever its size: the launches of its kernels."""
+REPLAY_LENGTH = 128
+"""Tokens of a piece of general text."""
 START = Span(8, 15, 40)
 """Seconds for libraries and rows, before the weights."""
 _LOADING = Span(2e9, 7e8, 1.5e8)  # bytes a second of weights: cache, disk, network disk
@@ -41,6 +45,17 @@ def steps_of(recipe: Recipe, rows: int) -> tuple[int, int]:
     )
     epochs = train.num_train_epochs or default_epochs(rows)
     return -(-rows // batch), total_steps(rows, batch, epochs, train.max_steps)
+
+
+def with_replay(recipe: Recipe, lengths: RowLengths) -> RowLengths:
+    """The rows with the pieces of general text trained on along with them, as `train.replay` counts these."""
+    share = recipe.data.replay
+    if not share:
+        return lengths
+    tokens = lengths.rows * lengths.mean
+    pieces = round(tokens * lengths.supervised_share * share / (1 - share) / (REPLAY_LENGTH - 1))
+    rows = lengths.rows + pieces
+    return msgspec.structs.replace(lengths, rows=rows, mean=(tokens + pieces * REPLAY_LENGTH) / rows)
 
 
 def estimate_duration(
@@ -63,6 +78,7 @@ def estimate_duration(
     if isinstance(found, str):
         return found
     rate, basis, why = found
+    lengths = with_replay(recipe, lengths)
     per_epoch, steps = steps_of(recipe, lengths.rows)
     tokens_per_epoch = round(lengths.rows * lengths.mean)
     tokens = tokens_per_epoch * steps / max(1, per_epoch)

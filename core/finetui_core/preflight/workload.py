@@ -10,8 +10,9 @@ from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-PROBE_TOKENS = 64 * 256
-"""The most tokens of the text that forgetting is measured on; `train.evaluation.ProbeText` cuts it so."""
+PROBE_PIECES, PROBE_LENGTH = 24, 64
+"""What is taken of the text that forgetting is measured on: how many pieces, and the tokens of each."""
+PROBE_TOKENS = PROBE_PIECES * PROBE_LENGTH
 
 
 def workload(

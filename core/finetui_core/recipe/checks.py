@@ -137,6 +137,24 @@ def _flash_attention_needs_half_precision(recipe: Recipe, given: Set[OptionPath]
     return Contradiction(options, what, 'write dtype = "bfloat16", or attn_implementation = "sdpa"')
 
 
+def _replay_has_a_share(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`data.replay_text` needs a `data.replay` above 0."""
+    if recipe.data.replay_text is None or recipe.data.replay > 0:
+        return None
+    what = "data.replay_text is named, but data.replay = 0 takes nothing from it"
+    options = (("data", "replay_text"), ("data", "replay"))
+    return Contradiction(options, what, "write replay = 0.1, or leave replay_text out")
+
+
+def _replay_is_not_the_probe(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`data.replay_text` is not the file of `eval.forgetting_probe`, which would then show what was trained."""
+    if recipe.data.replay_text is None or recipe.data.replay_text != recipe.eval.forgetting_probe:
+        return None
+    what = "data.replay_text and eval.forgetting_probe are the same file: forgetting could not be seen on it"
+    options = (("data", "replay_text"), ("eval", "forgetting_probe"))
+    return Contradiction(options, what, "replay another text, or cut this one in two files")
+
+
 CHECKS: tuple[Check, ...] = (
     _quantize_fits_method,
     _one_source_of_validation,
@@ -146,5 +164,7 @@ CHECKS: tuple[Check, ...] = (
     _max_steps_is_not_zero,
     _modules_named_once,
     _text_has_no_turns,
+    _replay_has_a_share,
+    _replay_is_not_the_probe,
     _flash_attention_needs_half_precision,
 )

@@ -126,6 +126,21 @@ class DataOptions(BaseModel):
         description="Put several short rows into one sequence; attention never crosses between rows.",
         json_schema_extra=_about("common", sources.TORCHTUNE),
     )
+    replay: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.5,
+        description="The share of general text, in learned tokens, that is trained on along with the rows, so that "
+        "less is forgotten; 0 adds none.",
+        json_schema_extra=_about("common", sources.REPLAY),
+    )
+    replay_text: str | None = Field(
+        default=None,
+        min_length=1,
+        description="A plain text file to replay from, another one than eval.forgetting_probe; left out, the base "
+        "model writes the text before training.",
+        json_schema_extra=_about("common", sources.SELF_REPLAY),
+    )
 
 
 class TrainOptions(BaseModel):
@@ -308,6 +323,12 @@ class EvalOptions(BaseModel):
         min_length=1,
         description="A plain text file of general text: the rise of its loss shows what the model forgets.",
         json_schema_extra=_about("common", sources.PEFT_BENCHMARK),
+    )
+    meters: bool = Field(
+        default=True,
+        description="Measure forgetting on text that the base wrote, rows said by heart and a score of the task, in "
+        "at most 2 % of the time; false measures the validation rows and forgetting_probe alone.",
+        json_schema_extra=_about("common", sources.OWN_PLANTED_RUNS),
     )
 
 

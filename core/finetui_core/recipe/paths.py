@@ -13,7 +13,11 @@ from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.wording import printable, quote
 
 DATA_OPTIONS: tuple[OptionPath, ...] = (("data", "train"), ("data", "val"))
-FILE_OPTIONS: tuple[OptionPath, ...] = (("model", "chat_template"), ("eval", "forgetting_probe"))
+FILE_OPTIONS: tuple[OptionPath, ...] = (
+    ("model", "chat_template"),
+    ("data", "replay_text"),
+    ("eval", "forgetting_probe"),
+)
 MODEL_NAME: OptionPath = ("model", "name")
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)

@@ -80,6 +80,16 @@ class RunPaths:
         return self.root / "samples"
 
     @property
+    def evaluations(self) -> Path:
+        """What each evaluation measured, and what the base expected of the texts that show forgetting."""
+        return self.root / "evaluations"
+
+    @property
+    def replay(self) -> Path:
+        """The text that the base wrote to be replayed, as token ids."""
+        return self.root / "replay.safetensors"
+
+    @property
     def control(self) -> Path:
         return self.root / "control"
 
@@ -133,6 +143,12 @@ class RunPaths:
 
     def sample_file(self, step: int) -> Path:
         return self.samples / f"{step_name(step)}.jsonl"
+
+    def evaluation(self, step: int) -> Path:
+        return self.evaluations / f"{step_name(step)}.json"
+
+    def base_of_text(self, name: str) -> Path:
+        return self.evaluations / f"base_{name}.safetensors"
 
     def checkpoint(self, step: int) -> Path:
         return self.checkpoints / step_name(step)

@@ -39,8 +39,15 @@ def _data_check(event: Mapping[str, Any]) -> tuple[str, str]:
 def _evaluation(event: Mapping[str, Any]) -> tuple[str, str]:
     best = ", the best so far" if event.get("best") else ""
     value = event.get("eval_loss")
-    probe = f", general text {loss(event['probe_loss'])}" if "probe_loss" in event else ""
-    return f"validation loss {loss(value)}, perplexity {perplexity(value)}{probe}{_at_step(event)}{best}", ""
+    said = [f"validation loss {loss(value)}, perplexity {perplexity(value)}"] if "eval_loss" in event else []
+    if "task_score" in event:
+        metric = str(event["task_metric"]).replace("_", " ")
+        said.append(f"{metric} {event['task_score']:.0%} on {count(event['task_rows'])} rows")
+    if "probe_loss" in event:
+        said.append(f"general text {loss(event['probe_loss'])}")
+    if event.get("own_text_rise"):
+        said.append(f"the base's own text {event['own_text_rise']:+.2f} nats")
+    return f"{', '.join(said)}{_at_step(event)}{best}", ""
 
 
 def _checkpoint(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -67,6 +74,14 @@ def _control(event: Mapping[str, Any]) -> tuple[str, str]:
 
 def _alarm(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"{event['message']}{_at_step(event)}", "warning"
+
+
+def _alarm_over(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{event['message']}{_at_step(event)}", "good"
+
+
+def _meter_off(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"the meter {event['meter']} is switched off: {event['reason']}", "warning"
 
 
 def _error(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -101,6 +116,8 @@ _SENTENCES = {
     "samples": _samples,
     "control": _control,
     "alarm": _alarm,
+    "alarm_over": _alarm_over,
+    "meter_off": _meter_off,
     "error": _error,
     "resumed": _resumed,
     "finished": _finished,

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from finetui_core.preflight.workload import PROBE_LENGTH, PROBE_PIECES
 from finetui_core.train.attention import attention
 from finetui_core.train.batches import packed_passes, padded_passes, share_of_process
 from finetui_core.train.forward import (
@@ -102,17 +103,26 @@ def perplexity(loss: float) -> float:
     return math.exp(loss) if loss < 700 else math.inf
 
 
-class ProbeText:
-    """A text file cut into documents of at most `length` tokens, every token supervised."""
+class Documents:
+    """Texts as token ids, of which every token is judged."""
 
-    def __init__(self, path: Path, tokenizer: Any, length: int, limit: int = 64) -> None:
-        ids = np.asarray(tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False)["input_ids"])
-        pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
-        self._pieces = [piece for piece in pieces if len(piece) > 1][:limit]
+    def __init__(self, pieces: Sequence[np.ndarray]) -> None:
+        self.pieces = tuple(pieces)
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return len(self.pieces)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        piece = self._pieces[index]
+        piece = self.pieces[index]
         return piece, np.ones(len(piece), dtype=bool)
+
+
+def probe_text(path: Path, tokenizer: Any, longest: int) -> Documents:
+    """Pieces from all over a text file, as many and as long as `preflight.workload` has it or the file gives."""
+    length = min(longest, PROBE_LENGTH)
+    text = path.read_text(encoding="utf-8")
+    ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
+    whole = [piece for piece in pieces if len(piece) > 1]
+    taken = np.linspace(0, len(whole) - 1, min(PROBE_PIECES, len(whole))).astype(int)
+    return Documents([whole[at] for at in taken])

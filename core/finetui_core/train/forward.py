@@ -155,11 +155,19 @@ def summed_loss(model: Any, one: Pass, *, own_head: bool) -> torch.Tensor:
 
 def loss_by_token(model: Any, one: Pass, *, own_head: bool) -> tuple[torch.Tensor, torch.Tensor]:
     """`summed_loss` without a gradient, the same bit for bit, and what each of `one.targets` adds to it."""
+    states, head = before_head(model, one, own_head=own_head)
+    if head is not None:
+        return head_token_losses(states, one.targets, head)
+    return token_losses(states, one.targets)
+
+
+def before_head(model: Any, one: Pass, *, own_head: bool) -> tuple[torch.Tensor, torch.nn.Module | None]:
+    """States at the predicting positions and the head that makes logits of them, or the logits and None."""
     inputs = _inputs(one, model.config._attn_implementation)
     if own_head:
         hidden = _decoder(model)(**inputs).last_hidden_state
-        return head_token_losses(_rows_at(hidden, one.predicting), one.targets, model.get_output_embeddings())
-    return token_losses(_rows_at(model(**inputs).logits, one.predicting), one.targets)
+        return _rows_at(hidden, one.predicting), model.get_output_embeddings()
+    return _rows_at(model(**inputs).logits, one.predicting), None
 
 
 def rows_of_targets(one: Pass) -> torch.Tensor:

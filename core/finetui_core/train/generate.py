@@ -34,40 +34,64 @@ def last_answer(mask: np.ndarray) -> tuple[int, int] | None:
 
 
 def answer_rows(
-    model: Any, tokenizer: Any, rows: Rows, numbers: Sequence[int], max_new_tokens: int
+    model: Any, tokenizer: Any, rows: Rows, numbers: Sequence[int], max_new_tokens: int, tokens_per_pass: int
 ) -> list[Sample]:
     """The model's greedy answers in place of the last answer of each row; rows without a prompt are left out."""
-    inner = causal_model(model)
-    device = inner.get_input_embeddings().weight.device
     prompts, references = [], []
     for number in numbers:
         ids, mask = rows[number]
         if (span := last_answer(mask)) is not None:
             prompts.append(ids[: span[0]])
             references.append(ids[span[0] : span[1]])
-    if not prompts:
-        return []
-    width = max(len(prompt) for prompt in prompts)
-    input_ids = torch.zeros((len(prompts), width), dtype=torch.long)
-    real = torch.zeros((len(prompts), width), dtype=torch.long)
-    for index, prompt in enumerate(prompts):
-        input_ids[index, width - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
-        real[index, width - len(prompt) :] = 1
-    ends = end_tokens(inner, tokenizer)
-    with inference(model), attention(inner, inner.config._attn_implementation):
-        generated = inner.generate(
-            input_ids=input_ids.to(device),
-            attention_mask=real.to(device),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            eos_token_id=ends,
-            pad_token_id=ends[0] if ends else 0,
-            use_cache=True,
-        )
+    answers = continuations(model, tokenizer, prompts, max_new_tokens, tokens_per_pass)
     return [
-        Sample(_decode(tokenizer, prompt), _decode(tokenizer, reference), _decode(tokenizer, answer.tolist()))
-        for prompt, reference, answer in zip(prompts, references, generated[:, width:].cpu(), strict=True)
+        Sample(*(decoded(tokenizer, part) for part in parts))
+        for parts in zip(prompts, references, answers, strict=True)
     ]
+
+
+def continuations(
+    model: Any, tokenizer: Any, prompts: Sequence[np.ndarray], max_new_tokens: int, tokens_per_pass: int
+) -> list[np.ndarray]:
+    """How the model goes on greedily from each prompt: at most `max_new_tokens` ids, with padding after the end.
+
+    As many prompts are taken together as keep them and their answers within `tokens_per_pass`, at least one.
+    """
+    inner = causal_model(model)
+    device = inner.get_input_embeddings().weight.device
+    ends = end_tokens(inner, tokenizer)
+    given: dict[int, np.ndarray] = {}
+    with inference(model), attention(inner, inner.config._attn_implementation):
+        for group in _groups(prompts, max_new_tokens, tokens_per_pass):
+            width = max(len(prompts[at]) for at in group)
+            input_ids = torch.zeros((len(group), width), dtype=torch.long)
+            real = torch.zeros((len(group), width), dtype=torch.long)
+            for row, at in enumerate(group):
+                input_ids[row, width - len(prompts[at]) :] = torch.from_numpy(prompts[at].astype(np.int64))
+                real[row, width - len(prompts[at]) :] = 1
+            generated = inner.generate(
+                input_ids=input_ids.to(device),
+                attention_mask=real.to(device),
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                eos_token_id=ends,
+                pad_token_id=ends[0] if ends else 0,
+                use_cache=True,
+            )
+            given |= zip(group, generated[:, width:].cpu().numpy(), strict=True)
+    return [given[at] for at in range(len(prompts))]
+
+
+def _groups(prompts: Sequence[np.ndarray], max_new_tokens: int, tokens_per_pass: int) -> list[list[int]]:
+    """Places of prompts of similar length, longest first."""
+    groups: list[list[int]] = []
+    for at in sorted(range(len(prompts)), key=lambda at: (-len(prompts[at]), at)):
+        width = (len(prompts[groups[-1][0]]) if groups else 0) + max_new_tokens
+        if groups and (len(groups[-1]) + 1) * width <= tokens_per_pass:
+            groups[-1].append(at)
+        else:
+            groups.append([at])
+    return groups
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:
@@ -77,6 +101,6 @@ def end_tokens(model: Any, tokenizer: Any) -> list[int]:
     return sorted({end for end in [*ends, tokenizer.eos_token_id] if end is not None})
 
 
-def _decode(tokenizer: Any, ids: Any) -> str:
+def decoded(tokenizer: Any, ids: Any) -> str:
     text: str = tokenizer.decode(ids, skip_special_tokens=True)
     return text.strip()

@@ -14,9 +14,11 @@ from finetui_core.runs.paths import step_name
 from finetui_core.runs.records import encode_line
 from finetui_core.train.checkpoint import Progress, trainable, write_state
 from finetui_core.train.control import Request, StopSignal, next_request
-from finetui_core.train.evaluation import mean_loss, perplexity
-from finetui_core.train.generate import answer_rows
+from finetui_core.train.evaluation import perplexity
+from finetui_core.train.generate import Sample
+from finetui_core.train.measuring import Meters, answers, conclude, fields_of, measure, note, open_meters
 from finetui_core.train.output import Output
+from finetui_core.train.row_losses import mean_and_row_losses
 from finetui_core.train.setup import Session
 from finetui_core.train.step import StepResult, train_step
 from finetui_core.train.tally import Tally
@@ -37,6 +39,7 @@ def fit(
     schedule, saving = session.schedule, session.recipe.save
     saved_at = progress.step if progress.step else None
     left = time_left(session)
+    meters = open_meters(session, progress.step)
 
     def phase(name: str) -> None:
         output.beat(step=progress.step, phase=name, total_steps=schedule.total_steps)
@@ -53,14 +56,19 @@ def fit(
         left.saved(time.perf_counter() - began)
         phase("training")
 
+    def timed_evaluation() -> tuple[Progress, bool]:
+        began, metered = time.perf_counter(), meters.budget.spent
+        result = evaluate(session, meters, progress, output)
+        seconds = time.perf_counter() - began - (meters.budget.spent - metered)
+        left.evaluated(seconds, best=result[1] if progress.step else None)
+        return result
+
     if progress.step == 0:
         phase("evaluating")
-        began = time.perf_counter()
-        evaluate(session, progress, output)
-        left.evaluated(time.perf_counter() - began, best=None)
+        timed_evaluation()
     phase("training")
     while progress.step < schedule.total_steps:
-        ended = answer_requests(session, progress, output, stop, phase, save)
+        ended = answer_requests(session, meters, progress, output, stop, phase, save)
         if ended is not None:
             return ended, progress.step
         step = progress.step + 1
@@ -73,14 +81,15 @@ def fit(
             return "diverged", progress.step
         progress = replace(progress, step=step)
         output.beat(step=step, phase="training", total_steps=schedule.total_steps)
+        if session.processes.index == 0:
+            meters.stepped(step, result)
+            conclude(session, meters, output)
 
         is_last = step == schedule.total_steps
         improved = False
-        if session.val_rows and (is_last or _is_due(step, session.recipe.eval.steps, session)):
+        if evaluates(session) and (is_last or _is_due(step, session.recipe.eval.steps, session)):
             phase("evaluating")
-            began = time.perf_counter()
-            progress, improved = evaluate(session, progress, output)
-            left.evaluated(time.perf_counter() - began, best=improved)
+            progress, improved = timed_evaluation()
             phase("training")
         if (improved and saving.keep_best) or _is_due(step, saving.steps, session):
             save("best" if improved else "schedule")
@@ -90,6 +99,11 @@ def fit(
             return "early_stopping", progress.step
     save("last")
     return "completed", progress.step
+
+
+def evaluates(session: Session) -> bool:
+    """Whether there is anything to measure between steps."""
+    return bool(session.val_rows) or session.probe is not None or session.recipe.eval.meters
 
 
 def _is_due(step: int, every: int, session: Session) -> bool:
@@ -104,7 +118,7 @@ def time_left(session: Session) -> TimeLeft:
         schedule=session.schedule,
         lengths=session.data.train.lengths,
         rows_per_pass=None if layout.packed else layout.rows_per_pass,
-        evaluations_every=recipe.eval.steps if session.val_rows else None,
+        evaluations_every=recipe.eval.steps if evaluates(session) else None,
         saves_every=recipe.save.steps,
         saves_at_best=recipe.save.keep_best,
         save_guess=_SAVE_SECONDS + 12 * trained / _SAVED_PER_SECOND,
@@ -140,59 +154,54 @@ def _nonfinite_message(step: int, result: StepResult) -> str:
 
 
 def evaluate(
-    session: Session, progress: Progress, output: Output, *, asked: bool = False
+    session: Session, meters: Meters, progress: Progress, output: Output, *, asked: bool = False
 ) -> tuple[Progress, bool]:
-    """Measure validation loss, the forgetting probe and samples; return the new counters and "is it the best".
+    """Measure validation loss and what the meters are due to; return the new counters and "is it the best".
 
-    An evaluation that somebody asked for, and the one before training, change no counters.
+    An evaluation that somebody asked for changes no counters and is not judged; the one before training is the base.
     """
     began = time.perf_counter()
-    counts = not asked and progress.step > 0
-    fields: dict[str, Any] = {"step": progress.step, "rows": len(session.val_rows), "asked": asked}
-    improved = False
-    arguments = (session.layout, session.device, session.processes)
-    with session.autocast():
-        if session.val_rows:
-            loss = mean_loss(session.model, session.data.val, session.val_rows, *arguments)
-            fields |= {"eval_loss": loss, "eval_perplexity": perplexity(loss)}
-            improved = counts and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
-            if improved:
-                progress = replace(
-                    progress,
-                    best_eval_loss=loss,
-                    best_step=progress.step,
-                    evaluations_without_improvement=0,
-                )
-            elif counts:
-                waited = progress.evaluations_without_improvement + 1
-                progress = replace(progress, evaluations_without_improvement=waited)
-        if session.probe is not None:
-            fields["probe_loss"] = mean_loss(
-                session.model, session.probe, range(len(session.probe)), *arguments
-            )
-    if session.val_rows or session.probe is not None:
-        seconds = round(time.perf_counter() - began, 3)
-        output.event("evaluation", **fields, best=improved, seconds=seconds)
-    sample(session, progress, output)
+    step = progress.step
+    counts = not asked and step > 0 and bool(session.val_rows)
+    fields: dict[str, Any] = {"step": step, "rows": len(session.val_rows), "asked": asked}
+    improved, rows = False, None
+    if session.val_rows:
+        arguments = (session.layout, session.device, session.processes)
+        with session.autocast():
+            loss, rows = mean_and_row_losses(session.model, session.data.val, session.val_rows, *arguments)
+        fields |= {"eval_loss": loss, "eval_perplexity": perplexity(loss)}
+        improved = counts and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
+    if counts:
+        progress = _counted(progress, fields["eval_loss"], improved)
+    if session.processes.index != 0:
+        return progress, improved
+    last = step == session.schedule.total_steps
+    found = measure(session, meters, step, output, asked=asked, last=last)
+    fields |= fields_of(meters, step, found)
+    if not asked:
+        note(session, meters, step, rows, found)
+    if session.val_rows or found.texts:
+        output.event("evaluation", **fields, best=improved, seconds=round(time.perf_counter() - began, 3))
+    if found.samples:
+        keep_samples(session, step, found.samples, output)
+    if not asked:
+        conclude(session, meters, output)
     return progress, improved
 
 
-def sample(session: Session, progress: Progress, output: Output) -> None:
-    """Let the model answer the first validation prompts and write them to samples/."""
-    rows = session.val_rows[: session.recipe.eval.samples]
-    if session.processes.index != 0 or not rows:
-        return
-    with session.autocast():
-        samples = answer_rows(
-            session.model,
-            session.tokenizer,
-            session.data.val,
-            rows,
-            session.recipe.eval.sample_max_new_tokens,
+def _counted(progress: Progress, loss: float, improved: bool) -> Progress:
+    if improved:
+        return replace(
+            progress, best_eval_loss=loss, best_step=progress.step, evaluations_without_improvement=0
         )
-    path = session.paths.sample_file(progress.step)
+    return replace(progress, evaluations_without_improvement=progress.evaluations_without_improvement + 1)
+
+
+def keep_samples(session: Session, step: int, samples: list[Sample], output: Output) -> None:
+    """Write answers to samples/."""
+    path = session.paths.sample_file(step)
     write_atomically(path, b"".join(encode_line(asdict(one)) for one in samples))
-    output.event("samples", step=progress.step, path=str(path.relative_to(session.paths.root)))
+    output.event("samples", step=step, path=str(path.relative_to(session.paths.root)))
 
 
 def save_checkpoint(session: Session, progress: Progress, output: Output, reason: str) -> bool:
@@ -239,6 +248,7 @@ def save_checkpoint(session: Session, progress: Progress, output: Output, reason
 
 def answer_requests(
     session: Session,
+    meters: Meters,
     progress: Progress,
     output: Output,
     stop: StopSignal,
@@ -265,10 +275,11 @@ def answer_requests(
             save("asked" if request.name == "checkpoint" else "stop")
         elif request.name == "evaluate":
             phase("evaluating")
-            evaluate(session, progress, output, asked=True)
+            evaluate(session, meters, progress, output, asked=True)
         elif request.name == "sample":
             phase("evaluating")
-            sample(session, progress, output)
+            if session.processes.index == 0 and session.val_rows and session.recipe.eval.samples:
+                keep_samples(session, progress.step, answers(session), output)
         if request.name in ("evaluate", "sample", "checkpoint"):
             phase("paused" if paused else "training")
         _done(session, output, request)

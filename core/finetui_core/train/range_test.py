@@ -6,6 +6,7 @@ from finetui_core.runs.rate_range import Divergence, RateRange
 from finetui_core.train.checkpoint import Progress
 from finetui_core.train.control import StopSignal
 from finetui_core.train.loop import answer_requests, metric_record
+from finetui_core.train.measuring import Meters
 from finetui_core.train.output import Output
 from finetui_core.train.schedule import rising_rate
 from finetui_core.train.setup import Session
@@ -19,7 +20,7 @@ def raise_rate(session: Session, rates: RateRange, output: Output, stop: StopSig
     step: "completed", "edge" where the loss diverged before, "stopped" or "aborted".
     """
     total = session.schedule.total_steps
-    divergence = Divergence()
+    divergence, meters = Divergence(), Meters()
     step = 0
 
     def phase(name: str) -> None:
@@ -28,7 +29,9 @@ def raise_rate(session: Session, rates: RateRange, output: Output, stop: StopSig
 
     phase("training")
     while step < total:
-        ended = answer_requests(session, Progress(step=step), output, stop, phase, lambda reason: None)
+        ended = answer_requests(
+            session, meters, Progress(step=step), output, stop, phase, lambda reason: None
+        )
         if ended is not None:
             return ended, step
         rate = rising_rate(step + 1, low=rates.low, high=rates.high, total_steps=total)

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Identity, read_small
 from finetui_core.train.batches import Schedule
 from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
-from finetui_core.train.evaluation import ALONE, ProbeText, Processes, fixed_subset
+from finetui_core.train.evaluation import ALONE, Documents, Processes, fixed_subset, probe_text
 from finetui_core.train.forward import Layout
 from finetui_core.train.layout import choose_layout
 from finetui_core.train.model import (
@@ -32,6 +32,7 @@ from finetui_core.train.model import (
     load_model,
 )
 from finetui_core.train.optimizer import build_optimizer
+from finetui_core.train.replay import file_digest, with_replay
 from finetui_core.wording import size
 
 COMPARED_LIBRARIES = ("torch", "transformers", "peft")
@@ -39,7 +40,10 @@ COMPARED_LIBRARIES = ("torch", "transformers", "peft")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """All that the loop works with; built once, never changed (the model and optimizer change inside)."""
+    """All that the loop works with; built once, never changed (the model and optimizer change inside).
+
+    The first `own_rows` rows of `data.train` are the recipe's, those after them are replayed.
+    """
 
     paths: RunPaths
     recipe: Recipe
@@ -53,8 +57,9 @@ class Session:
     layout: Layout
     layout_note: str
     data: Prepared
+    own_rows: int
     val_rows: list[int]
-    probe: ProbeText | None
+    probe: Documents | None
     schedule: Schedule
     warmup_steps: int
     facts: dict[str, Any]
@@ -98,7 +103,7 @@ def build_session(
         recipe.train.seed,
         accept_errors=accept_data_errors(paths, checkpoint),
     )
-    facts = circumstances(paths, data, processes)
+    facts = circumstances(recipe, data, processes)
     if checkpoint is not None:
         check_circumstances(facts, checkpoint)
 
@@ -125,6 +130,13 @@ def build_session(
             rows_per_pass=recipe.train.per_device_train_batch_size,
             tokens_per_pass=recipe.train.per_device_train_batch_size * max_length,
         )
+    own_rows = len(data.train)
+    if recipe.data.replay:
+        with accelerator.autocast():
+            train = with_replay(
+                paths, recipe, data, tokenizer, model, processes, begun=checkpoint is not None
+            )
+        data = replace(data, train=train)
     optimizer = build_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(accelerator.device.type, enabled=dtype == torch.float16)
     progress = Progress()
@@ -147,8 +159,9 @@ def build_session(
             layout=chosen.layout,
             layout_note=chosen.note,
             data=data,
+            own_rows=own_rows,
             val_rows=fixed_subset(len(data.val), recipe.eval.max_rows, recipe.train.seed),
-            probe=ProbeText(Path(probe_path), tokenizer, min(max_length, 256)) if probe_path else None,
+            probe=probe_text(Path(probe_path), tokenizer, max_length) if probe_path else None,
             schedule=schedule,
             warmup_steps=warmup_step_count(recipe.train.warmup_steps, schedule.total_steps),
             facts=facts,
@@ -171,11 +184,12 @@ def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:
     return Schedule(rows, batch_size, train.seed, steps)
 
 
-def circumstances(paths: RunPaths, data: Prepared, processes: Processes) -> dict[str, Any]:
+def circumstances(recipe: Recipe, data: Prepared, processes: Processes) -> dict[str, Any]:
     """What must be the same for a continuation to be exact."""
     return {
         "data_sha256": data.report.sha256,
         "val_sha256": data.report.val_sha256,
+        "replay_sha256": file_digest(recipe.data.replay_text) if recipe.data.replay else None,
         "processes": processes.count,
         "threads": torch.get_num_threads(),
         **{name: version(name) for name in COMPARED_LIBRARIES},
@@ -187,6 +201,7 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
     hints = {
         "data_sha256": "Put the training data back as it was, or start a new run.",
         "val_sha256": "Put the validation data back as it was, or start a new run.",
+        "replay_sha256": "Put the text to replay back as it was, or start a new run.",
         "processes": "Set launch.nproc_per_node as it was, or start a new run.",
         "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     }

@@ -72,10 +72,13 @@ _THEIR_DEFAULTS = {
 _OFF = ("train.max_steps", "eval.early_stopping_patience")
 """Options whose zero or -1 means off, which is said there by leaving the key out."""
 _WHY = {
+    "data.replay": "add the general text to the rows yourself there",
+    "data.replay_text": "add the general text to the rows yourself there",
     "eval.max_rows": "all validation rows are used there",
     "eval.samples": "no sample answers there",
     "eval.sample_max_new_tokens": "no sample answers there",
     "eval.forgetting_probe": "forgetting is not measured there",
+    "eval.meters": "there are no meters there",
     "eval.early_stopping_patience": "TRL stops early only by Python code",
     "cost.gpu_hour_price": "an estimate of ftui before the run, nothing that a trainer reads",
     "cost.currency": "an estimate of ftui before the run, nothing that a trainer reads",

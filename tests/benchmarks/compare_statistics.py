@@ -177,7 +177,7 @@ def false_equivalence(rows: int, sets: int, seed: int = 1) -> float:
     draw = graded(0.15, 0.02)
     found = 0
     for number in range(sets):
-        (one,) = compare([draw(generator, rows).tolist()], [0.0] * rows, seed=number)
+        (one,) = compare([(0.5 + draw(generator, rows)).tolist()], [0.5] * rows, seed=number)
         found += one.judgement == "equivalent"
     return found / sets
 

@@ -24,6 +24,8 @@ EQUIVALENT = 0.02
 """Half the width of the band within which two arms count as equal: two points of a score from 0 to 1."""
 _ALL_EQUAL = 150
 """Rows without any difference that bound one by two points (rule of three: 3 / rows)."""
+_FEWEST_ONE_WAY = 6
+"""Discordant rows, all on one side, from which McNemar's exact test reaches 5 %."""
 _MANY_TIMES = 4
 """Where values come so often on average, drawing counts of them is faster than drawing rows."""
 _USUAL_SPREAD = 0.20
@@ -182,6 +184,23 @@ def detectable_gain(rows: int, *, binary: bool, spread: float | None = None) -> 
     return (z + power) * (_USUAL_SPREAD if spread is None else spread) / math.sqrt(rows) if rows > 0 else None
 
 
+def one_way_gain(rows: int) -> float | None:
+    """The smallest gain of a binary score that `rows` show in four of five cases where no row gets worse.
+
+    McNemar's usual approximation with as many discordant rows as gained ones; None below 6 rows, which even if all
+    are gained show nothing.
+    """
+    if rows < _FEWEST_ONE_WAY:
+        return None
+    z, power = NormalDist().inv_cdf(1 - LEVEL / 2), NormalDist().inv_cdf(POWER)
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        shown = math.sqrt(rows * middle) >= z + power * math.sqrt(1 - middle)
+        low, high = (low, middle) if shown else (middle, high)
+    return high
+
+
 def compare(
     arms: Sequence[Sequence[float]],
     against: Sequence[float],
@@ -193,13 +212,14 @@ def compare(
 
     Scores of 0 and 1 are tested by McNemar (unless rows come in groups), others by sign flips; the interval is the
     paired bootstrap's. An arm is better or worse where both the interval and the adjusted test say so, equivalent
-    where the interval lies within two points.
+    where the interval lies within two points, which only scores between 0 and 1 have.
     """
     differences = [[one - other for one, other in zip(arm, against, strict=True)] for arm in arms]
     binary = all(score in (0, 1) for arm in (*arms, against) for score in arm)
+    in_points = all(0 <= score <= 1 for arm in (*arms, against) for score in arm)
     tested = [_p(row, seed, groups, binary=binary) for row in differences]
     return [
-        _comparison(row, p, adjusted, seed, groups, binary=binary)
+        _comparison(row, p, adjusted, seed, groups, binary=binary, in_points=in_points)
         for row, p, adjusted in zip(differences, tested, holm(tested), strict=True)
     ]
 
@@ -218,6 +238,7 @@ def _comparison(
     groups: Sequence[str] | None,
     *,
     binary: bool,
+    in_points: bool,
 ) -> Comparison:
     rows = len(differences)
     if rows < 2:
@@ -230,7 +251,7 @@ def _comparison(
     judgement: Judgement = "no_difference_shown"
     if adjusted <= LEVEL and (interval.low > 0 or interval.high < 0):
         judgement = "better" if gain > 0 else "worse"
-    elif interval.low >= -EQUIVALENT and interval.high <= EQUIVALENT and (spread > 0 or rows >= _ALL_EQUAL):
+    elif in_points and _within_band(interval) and (spread > 0 or rows >= _ALL_EQUAL):
         judgement = "equivalent"
     return Comparison(
         rows,
@@ -241,3 +262,7 @@ def _comparison(
         detectable_gain(rows, binary=binary, spread=spread or None),
         judgement,
     )
+
+
+def _within_band(interval: Interval) -> bool:
+    return interval.low >= -EQUIVALENT and interval.high <= EQUIVALENT

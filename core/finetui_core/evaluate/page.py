@@ -166,7 +166,8 @@ def what_rows_can_show(plan: Plan) -> str:
     least = one_way_gain(rows)
     if least is None:
         return f"{rows} rows can show nothing: keep more apart"
-    return f"{rows} rows can only show gains above {measure.points(least)}, where no answer gets worse: keep more apart"
+    seen = f"gains above {measure.points(least)}, where no answer gets worse"
+    return f"{rows} rows can only show {seen}: keep more apart"
 
 
 def _disagreements(result: Result, rows: Sequence[TestRow], answers: Answers) -> Iterator[str]:

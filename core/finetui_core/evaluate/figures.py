@@ -52,6 +52,12 @@ class Prompt(msgspec.Struct, frozen=True):
     used: tuple[str, ...] = ()
 
 
+class Decoding(msgspec.Struct, frozen=True):
+    """How answers are made, the same for every arm: the likeliest token each time, at most so many."""
+
+    max_new_tokens: int = 256
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What an arm answered to one row, a line of `answers/<arm>.jsonl`.
 

@@ -8,7 +8,7 @@ import pytest
 
 from comparisons import a_plan, answers, rows_of
 from finetui_core.errors import InputError, RunFailed
-from finetui_core.evaluate.comparison import Planned, Ways, run_comparison
+from finetui_core.evaluate.comparison import Follower, Planned, Ways, run_comparison
 from finetui_core.evaluate.figures import ComparisonPaths, Prompt, Result, Working
 from finetui_core.evaluate.kept_answers import (
     arm_fingerprint,
@@ -60,12 +60,13 @@ class Asking:
                     answer = msgspec.structs.replace(answer, ended="error", error="a page of HTML")
                 self.asked.append((arm.name, answer.index))
                 file.write(encode_line(answer))
-                progress(answer.index + 1, len(rows))
+                progress(answer.index + 1)
 
 
-def go(one, asking, judge=None):
+def go(one, asking, judge=None, load=None):
     said = []
-    return run_comparison(one, Ways(asking, judge), said.append), said
+    result = run_comparison(one, Ways(asking, load or (lambda: None), judge), Follower(said.append))
+    return result, said
 
 
 def working(one):
@@ -88,7 +89,7 @@ def test_what_is_answered_is_kept_when_it_is_interrupted(tmp_path):
     assert msgspec.json.decode(one.paths.result.read_bytes(), type=Result) == result
     assert one.paths.page.read_text().startswith("# Is the tuned model better?")
     assert (working(one).phase, working(one).pid) == ("done", os.getpid())
-    go(one, nothing := Asking())
+    go(one, nothing := Asking(), load=pytest.fail)
     assert nothing.asked == []
 
 
@@ -138,14 +139,14 @@ def test_missing_answers_are_asked_again_and_an_arm_without_all_is_left_out(tmp_
     result, _ = go(one, stops)
     assert [arm.arm.name for arm in result.arms] == ["zero_shot"]
     assert result.arms[0].errors == 1
-    assert result.plan.notes == ("tuned is left out, 13 rows have no answer: a page of HTML",)
+    assert result.plan.notes == ("tuned is left out, 14 of 20 rows have no answer: a page of HTML",)
     again = Asking()
     result, _ = go(one, again)
     assert ("zero_shot", 3) in again.asked
     assert len(again.asked) == 1 + 13 + 1
     assert result.verdict.arm == "tuned"
     nothing = planned(tmp_path, tmp_path / "d")
-    with pytest.raises(RunFailed, match="zero_shot is left out"):
+    with pytest.raises(RunFailed, match="zero_shot gave no answer: nothing was written"):
         go(nothing, lambda *asked: None)
 
 

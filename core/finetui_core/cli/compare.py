@@ -22,7 +22,6 @@ DONE, IN_PART = 0, 1
 _TOLD_EVERY = 10.0  # seconds, where nothing is written over
 
 
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Ask held-out rows of the untrained and of the tuned model, with and without examples and documents, and say "
@@ -30,27 +29,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "what is answered, and the same command goes on."
     )
     parser.add_argument(
-        "source", metavar="RECIPE|RUN", help="a recipe's file; or a run's id, a part of it, a path, or: latest"
+        "source",
+        metavar="RECIPE|RUN",
+        help="a recipe's file; or a run's id, a part of it, a path, or: latest",
     )
     parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
-    parser.add_argument("--plan", action="store_true", help="only say what would be compared, and what it can show")
-    parser.add_argument("--arms", metavar="A,B,…", help="ways to answer, such as zero_shot,retrieved,tuned (all)")
-    parser.add_argument("--documents", type=Path, metavar="FOLDER", help="look passages up in these files as well")
+    parser.add_argument(
+        "--plan", action="store_true", help="only say what would be compared, and what it can show"
+    )
+    parser.add_argument(
+        "--arms", metavar="A,B,…", help="ways to answer, such as zero_shot,retrieved,tuned (all)"
+    )
+    parser.add_argument(
+        "--documents", type=Path, metavar="FOLDER", help="look passages up in these files as well"
+    )
     parser.add_argument("--shots", type=int, default=4, metavar="N", help="examples before a question (4)")
-    parser.add_argument("--max-rows", type=int, default=200, metavar="N", help="rows that are asked; 0 for all (200)")
     parser.add_argument(
-        "--max-new-tokens", type=int, metavar="N", help="the longest answer (a quarter more than the longest reference)"
+        "--max-rows", type=int, default=200, metavar="N", help="rows that are asked; 0 for all (200)"
     )
     parser.add_argument(
-        "--metric", metavar="NAME", help="what decides: one of ours, or module:function(answer, reference) of your own"
+        "--max-new-tokens",
+        type=int,
+        metavar="N",
+        help="the longest answer (a quarter more than the longest reference)",
     )
-    parser.add_argument("--checkpoint", metavar="STEP", help="the run's weights (its best, or else its newest)")
-    parser.add_argument("--endpoint", metavar="URL", help="a served model as a further way: http://127.0.0.1:8000/v1")
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="what decides: one of ours, or module:function(answer, reference) of your own",
+    )
+    parser.add_argument(
+        "--checkpoint", metavar="STEP", help="the run's weights (its best, or else its newest)"
+    )
+    parser.add_argument(
+        "--endpoint", metavar="URL", help="a served model as a further way: http://127.0.0.1:8000/v1"
+    )
     parser.add_argument("--endpoint-model", metavar="NAME", default="", help="the name it has there")
     parser.add_argument("--endpoint-key-env", metavar="VARIABLE", help="the variable that holds its key")
-    parser.add_argument("--judge", action="store_true", help="let the endpoint say which of two answers is better")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write the report into this new file as well")
-    parser.add_argument("--json", action="store_true", help="print the result, or the plan, as JSON on stdout")
+    parser.add_argument(
+        "--judge", action="store_true", help="let the endpoint say which of two answers is better"
+    )
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="write the report into this new file as well"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print the result, or the plan, as JSON on stdout"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,7 +117,9 @@ def _check_numbers(options: argparse.Namespace) -> None:
     if options.max_rows == 1:
         problems.append(Problem("--max-rows 1 cannot be", hint="a comparison needs two rows at least"))
     if options.judge and not options.endpoint:
-        problems.append(Problem("--judge needs an endpoint", hint="name it with --endpoint and --endpoint-model"))
+        problems.append(
+            Problem("--judge needs an endpoint", hint="name it with --endpoint and --endpoint-model")
+        )
     if problems:
         raise InputError(problems)
 
@@ -175,8 +201,7 @@ class _Talk:
 
 
 def _show(result: Result, paths: ComparisonPaths, options: argparse.Namespace) -> None:
-    from finetui_core.evaluate.in_words import measure_of
-    from finetui_core.evaluate.page import arm_table, judged_lines, other_scores
+    from finetui_core.evaluate.page import cost_table, gain_table, judged_lines, other_scores
 
     if options.page is not None:
         write_new_recipe(options.page, paths.page.read_text(encoding="utf-8"))
@@ -190,7 +215,8 @@ def _show(result: Result, paths: ComparisonPaths, options: argparse.Namespace) -
     data(result.verdict.says)
     for reason in result.verdict.reasons:
         data(f"  {reason}")
-    _print_table(*arm_table(result, measure_of(result.plan.metric, result.row_scores)))
+    _print_table(*gain_table(result))
+    _print_table(*cost_table(result))
     headings, cells = other_scores(result)
     if headings:
         _print_table(headings, cells)
@@ -205,4 +231,4 @@ def _show(result: Result, paths: ComparisonPaths, options: argparse.Namespace) -
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     data("")
     for line in table(headings, rows):
-        data(f"  {line}")
+        data(line)

@@ -109,7 +109,13 @@ def _judged(
     path = folder / f"{arm}-{answers_key(result.plan, pair)}-{asked_of[:8]}.jsonl"
     done = {index: one for index, one in _opinions(path).items() if one.winner is not None}
     pairs = [
-        Pair(row.index, _asked(row), row.reference, answers[arm][row.index].text, answers[against][row.index].text)
+        Pair(
+            row.index,
+            _asked(row),
+            row.reference,
+            answers[arm][row.index].text,
+            answers[against][row.index].text,
+        )
         for row in rows
         if row.index not in done
     ]

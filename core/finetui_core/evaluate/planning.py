@@ -165,8 +165,9 @@ def _notes(subject: Subject, documents: Documents | None, asked: Mapping[ArmName
         yield f"{passages}{f'; left out: {left_out}' if left_out else ''}"
     for name, one in asked.items():
         if one.left_out:
-            what = "passages" if name.endswith("documents") else "examples"
-            yield f"{name}: {count(one.left_out)} {what} found no room in what the model reads, and were left out"
+            what = "passage" if name.endswith("documents") else "example"
+            some = f"{count(one.left_out)} {what}{'' if one.left_out == 1 else 's'}"
+            yield f"{name}: {some} left out for want of room in what the model reads"
 
 
 def _short_name(path: str) -> str:

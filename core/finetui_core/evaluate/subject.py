@@ -36,7 +36,9 @@ def subject_of(wanted: str, runs: Path, checkpoint: str | None = None) -> Subjec
     path = Path(wanted).expanduser()
     if wanted and not is_run(path) and (path.suffix == ".toml" or path.is_file()):
         if checkpoint is not None:
-            raise InputError(Problem("a recipe has no checkpoints", "--checkpoint", "name a run, or leave it out"))
+            raise InputError(
+                Problem("a recipe has no checkpoints", "--checkpoint", "name a run, or leave it out")
+            )
         return Subject(wanted, load_recipe(path))
     run = find_run(runs, wanted)
     try:
@@ -54,7 +56,9 @@ def _named_checkpoint(run: RunPaths, wanted: str) -> Checkpoint:
     name = run.checkpoint(int(wanted)).name if wanted.isdecimal() else wanted
     if name not in there:
         steps = ", ".join(str(int(one.removeprefix("step-"))) for one in there) or "none"
-        raise InputError(Problem(f"there is no checkpoint {wanted!r}", str(run.root), f"its steps are: {steps}"))
+        raise InputError(
+            Problem(f"there is no checkpoint {wanted!r}", str(run.root), f"its steps are: {steps}")
+        )
     found = read(there[name])
     if isinstance(found, Skipped):
         hint = "name another one, or leave --checkpoint out"

@@ -1,6 +1,6 @@
 """Prompts as the model reads them, with and without the reference after them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,10 @@ def prompt_renderer(tokenizer: Any) -> Callable[[Prompt, TestRow], Rendered | st
     return render
 
 
-def turn_end(rendered: Sequence[Rendered], tokenizer: Any) -> int | None:
-    """The special token that closes an answer in this template, which may be none of the model's own end tokens."""
-    special = special_ids(tokenizer)
-    for one in rendered:
-        if one.whole is not None and one.whole.mask.any():
-            last = int(one.whole.ids[np.flatnonzero(one.whole.mask)[-1]])
-            return last if last in special else None
-    return None
+def turn_ends(rendered: Iterable[Rendered], tokenizer: Any) -> set[int]:
+    """The special tokens that close an answer in this template, which need not be the model's own end tokens."""
+    wholes = [one.whole for one in rendered if one.whole is not None and one.whole.mask.any()]
+    return {int(one.ids[np.flatnonzero(one.mask)[-1]]) for one in wholes} & special_ids(tokenizer)
 
 
 def _conversation(messages: Messages, reference: str, tools: Tools | None, source: str) -> Conversation:

@@ -8,13 +8,13 @@ import pytest
 
 from comparisons import a_plan, answers, rows_of
 from finetui_core.errors import InputError, RunFailed
+from finetui_core.evaluate.answers_file import read_answers
 from finetui_core.evaluate.comparison import Follower, Planned, Ways, run_comparison
 from finetui_core.evaluate.figures import ComparisonPaths, Prompt, Result, Working
 from finetui_core.evaluate.kept_answers import (
     arm_fingerprint,
     comparison_folders,
     folder_fingerprint,
-    read_answers,
 )
 from finetui_core.evaluate.scoring import choose_scoring
 from finetui_core.runs.records import encode_line

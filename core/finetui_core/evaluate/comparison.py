@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from finetui_core.errors import InputError, Problem, RunFailed, first_line
+from finetui_core.evaluate.answers_file import read_answers
 from finetui_core.evaluate.figures import (
     Answer,
     Arm,
@@ -26,7 +27,7 @@ from finetui_core.evaluate.figures import (
     TestRow,
     Working,
 )
-from finetui_core.evaluate.kept_answers import read_answers, ready_answers
+from finetui_core.evaluate.kept_answers import ready_answers
 from finetui_core.evaluate.page import page
 from finetui_core.evaluate.scoring import Scoring, score_arm
 from finetui_core.evaluate.verdict import decide

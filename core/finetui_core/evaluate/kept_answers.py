@@ -7,11 +7,11 @@ asked again for the run.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
+from finetui_core.evaluate.answers_file import read_answers
 from finetui_core.evaluate.figures import Answer, ArmName, ComparisonPaths, Plan, Prompt, TestRow
 from finetui_core.files import write_atomically
 from finetui_core.runs.paths import run_ids
@@ -20,7 +20,6 @@ from finetui_core.runs.records import encode_line
 BEFORE_TRAINING = ".compare"
 """The folder inside the folder of runs for comparisons of recipes that have no run yet."""
 _SET_ASIDE = "aside"
-_DECODER = msgspec.json.Decoder(Answer)
 _PIECE = 1 << 16
 
 
@@ -46,17 +45,6 @@ def folder_fingerprint(paths: Iterable[Path]) -> str:
             stream.seek(max(_PIECE, size - _PIECE))
             digest.update(stream.read(_PIECE))
     return digest.hexdigest()[:32]
-
-
-def read_answers(path: Path) -> dict[int, Answer]:
-    """The answers in a file by row, of several the last; lines that are torn are passed over."""
-    found: dict[int, Answer] = {}
-    with suppress(OSError):
-        for line in path.read_bytes().split(b"\n"):
-            with suppress(msgspec.DecodeError, UnicodeDecodeError):
-                answer = _DECODER.decode(line)
-                found[answer.index] = answer
-    return found
 
 
 def read_plan(paths: ComparisonPaths) -> Plan | None:

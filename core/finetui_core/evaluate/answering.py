@@ -46,7 +46,9 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
 
         disable_progress_bar()
         if not loaded:
-            loaded.append(engine.load(subject.recipe, subject.checkpoint.path if subject.checkpoint else None))
+            loaded.append(
+                engine.load(subject.recipe, subject.checkpoint.path if subject.checkpoint else None)
+            )
 
     def ask(
         arm: Arm, prompts: Sequence[Prompt], rows: Sequence[TestRow], path: Path, progress: Progress

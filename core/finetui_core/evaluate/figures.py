@@ -17,6 +17,7 @@ ArmName = str
 """zero_shot, few_shot, retrieved, documents, tuned, tuned_retrieved, tuned_documents, or endpoint."""
 Ended = Literal["end", "length", "error"]
 Weights = Literal["base", "tuned", "endpoint"]
+Phase = Literal["planning", "loading", "answering", "judging", "done", "stopped", "failed"]
 
 
 class TestRow(msgspec.Struct, frozen=True):
@@ -82,6 +83,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     `excluded` counts rows that were left out, by reason. `detectable` is the smallest gain in `metric` that so many
     rows show in four of five cases; None where they can show none. `notes` are sentences for the reader.
+    `fingerprints` say of each arm what it is asked, and by which weights: answers belong to one of them.
     """
 
     created: float
@@ -98,6 +100,7 @@ class Plan(msgspec.Struct, frozen=True):
     shots: int
     detectable: float | None
     notes: tuple[str, ...] = ()
+    fingerprints: Mapping[ArmName, str] = {}
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -135,13 +138,33 @@ class Verdict(msgspec.Struct, frozen=True):
     next_steps: tuple[str, ...]
 
 
+class Judged(msgspec.Struct, frozen=True):
+    """How often a judge preferred the answer of `arm` to that of `against`, row by row.
+
+    `share` is the interval of wins among the rows with a winner, `p` the sign test's; `errors` are rows not judged.
+    """
+
+    arm: ArmName
+    against: ArmName
+    wins: int
+    ties: int
+    losses: int
+    errors: int
+    share: Interval
+    p: float
+
+
 class Result(msgspec.Struct, frozen=True):
-    """`row_scores` holds per arm and metric a score for each row in order of `TestRow.index`."""
+    """`row_scores` holds per arm and metric a score for each row in order of `TestRow.index`.
+
+    Its "nll" are nats per token of the reference, where an arm gives them for every row: there less is better.
+    """
 
     plan: Plan
     arms: tuple[ArmResult, ...]
     verdict: Verdict
     row_scores: Mapping[ArmName, Mapping[str, tuple[float, ...]]]
+    judged: tuple[Judged, ...] = ()
 
 
 class Working(msgspec.Struct, frozen=True):
@@ -149,7 +172,7 @@ class Working(msgspec.Struct, frozen=True):
 
     pid: int
     t: float
-    phase: Literal["planning", "loading", "answering", "judging", "done", "failed"]
+    phase: Phase
     arm: ArmName = ""
     done: int = 0
     rows: int = 0

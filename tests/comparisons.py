@@ -78,19 +78,7 @@ def rows_of(references: Sequence[str], prompts: Sequence[str] | None = None) -> 
     ]
 
 
-def answers(texts: Sequence[str], nll: float | None = 5.0, **changes) -> list[Answer]:
-    return [
-        Answer(
-            number,
-            text,
-            "end",
-            20,
-            5,
-            0.1,
-            nll,
-            0 if nll is None else 10,
-            0 if nll is None else 40,
-            **changes,
-        )
-        for number, text in enumerate(texts)
-    ]
+def answers(texts: Sequence[str], nll: float | None = 5.0) -> list[Answer]:
+    """Answers that ended by themselves; with `nll` the nats of each reference, of 10 tokens and 40 bytes."""
+    tokens, size = (0, 0) if nll is None else (10, 40)
+    return [Answer(number, text, "end", 20, 5, 0.1, nll, tokens, size) for number, text in enumerate(texts)]

@@ -8,13 +8,14 @@ from typing import Any, Literal, overload
 from rich.cells import cell_len
 
 from finetui.compare_folder import Compared
-from finetui.compare_words import arm_name, metric_name, score
+from finetui.compare_words import arm_name, score
 from finetui.text import safe
 from finetui.widgets.plot import Row, Span
 from finetui.widgets.spans import wrap_spans
 from finetui.widgets.table import Column, Record
 from finetui_core.data.check.differences import word_diff
 from finetui_core.evaluate.figures import Answer, ArmName, TestRow
+from finetui_core.evaluate.in_words import metric_name
 
 Which = Literal["all", "differ", "left", "right", "errors"]
 WHICH: tuple[Which, ...] = ("all", "differ", "left", "right", "errors")
@@ -195,7 +196,7 @@ def row_in_full(rows: Rows, index: int, shown: Shown, marks: Marks, width: int) 
     more = f"   {before} {'turn' if before == 1 else 'turns'} before it: w" if before > 0 else ""
     result = [
         *_block("asked", f"   {row.source}{more}", [(asked[:_MOST_SHOWN], "")], width),
-        *_block("reference", "", [(row.reference[:_MOST_SHOWN], "good")] if row.reference else [], width),
+        *text_block("reference", row.reference, width, "good"),
     ]
     arms = (choice.left, choice.right)
     answers = [compared.answer(name, index) for name in arms]
@@ -256,6 +257,11 @@ def _about(answer: Answer | None, known: float | None, metric: str) -> str:
     parts += [f"{answer.new_tokens:,} tokens", f"{answer.seconds:.1f} s"] if answer.ended != "error" else []
     parts += ["cut at the longest answer"] if answer.ended == "length" else []
     return "   " + ", ".join(parts)
+
+
+def text_block(title: str, text: str, width: int, style: str = "") -> list[Row]:
+    """A titled text."""
+    return _block(title, "", [(text[:_MOST_SHOWN], style)] if text else [], width)
 
 
 def _block(title: str, more: str, spans: Sequence[Span], width: int) -> list[Row]:

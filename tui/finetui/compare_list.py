@@ -18,7 +18,6 @@ from finetui.compare_words import (
     STATES,
     detectable_words,
     excluded_words,
-    metric_name,
     verdict_words,
     working_words,
 )
@@ -27,6 +26,7 @@ from finetui.widgets.plot import Row, Span
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.evaluate.figures import ComparisonPaths, Plan, Verdict, Working
+from finetui_core.evaluate.in_words import metric_name
 from finetui_core.runs.paths import RunPaths, run_ids
 from finetui_core.runs.records import Identity, read_small
 
@@ -73,7 +73,7 @@ class ComparisonList:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._known: dict[Path, _Watched] = {}
+        self._known: dict[Path, Watched] = {}
 
     def refresh(self) -> tuple[Glance, ...]:
         """The comparisons, the newest first. Raises InputError where the folder of runs cannot be read."""
@@ -82,12 +82,14 @@ class ComparisonList:
             folder: run for folder, run in folders.items() if holds_comparison(folder)
         }
         found |= dict.fromkeys(filter(holds_comparison, _folders(self.root / BEFORE_RUNS)))
-        self._known = {folder: self._known.get(folder) or _Watched(folder, found[folder]) for folder in found}
+        self._known = {folder: self._known.get(folder) or Watched(folder, found[folder]) for folder in found}
         glances = [watched.look() for watched in self._known.values()]
         return tuple(sorted(glances, key=lambda one: (one.created, str(one.folder)), reverse=True))
 
 
-class _Watched:
+class Watched:
+    """One comparison, whose files are read again when they have changed."""
+
     def __init__(self, folder: Path, run: Path | None) -> None:
         self._paths, self._run = ComparisonPaths(folder), run
         self._stamps: tuple[object, ...] = ()
@@ -97,6 +99,7 @@ class _Watched:
         self._liveness = Liveness()
 
     def look(self) -> Glance:
+        """What is known of it now."""
         paths = self._paths
         stamps = tuple(stamp_of(path) for path in (paths.plan, paths.working, paths.result))
         if stamps != self._stamps:
@@ -111,11 +114,6 @@ class _Watched:
         verdict = self._outcome.verdict if self._outcome else None
         name = name_of(paths.root, self._run, self._plan)
         return Glance(paths.root, self._run, name, state, self._plan, verdict, self._working)
-
-
-def glance(folder: Path, run: Path | None) -> Glance | None:
-    """What a line says of the comparison in `folder`; None where there is none."""
-    return _Watched(folder, run).look() if holds_comparison(folder) else None
 
 
 def compare_folder(run: Path) -> Path:

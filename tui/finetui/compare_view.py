@@ -15,7 +15,6 @@ from finetui.compare_words import (
     in_points,
     interval_words,
     judgement_words,
-    metric_name,
     probability,
     score,
     verdict_words,
@@ -26,6 +25,7 @@ from finetui.widgets.plot import Row, Span
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.evaluate.figures import ArmName, ArmResult, Plan, Score
+from finetui_core.evaluate.in_words import metric_name
 
 BAR_CELLS = 20
 COLUMNS = (

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from finetui_core import wording
 from finetui_core.evaluate.figures import ArmName, Plan, Score, Verdict, Working
+from finetui_core.evaluate.in_words import metric_name
 from finetui_core.evaluate.statistics import Comparison, Interval
 
 ARM_NAMES: Mapping[ArmName, str] = {
@@ -44,10 +45,6 @@ _PHASES: Mapping[str, str] = {
 
 def arm_name(name: ArmName) -> str:
     return ARM_NAMES.get(name, name.replace("_", " "))
-
-
-def metric_name(metric: str) -> str:
-    return metric.rpartition(":")[2].replace("_", " ")
 
 
 def in_points(scores: Iterable[Score]) -> bool:

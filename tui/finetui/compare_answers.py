@@ -20,7 +20,12 @@ from finetui_core.evaluate.in_words import metric_name
 Which = Literal["all", "differ", "left", "right", "errors"]
 WHICH: tuple[Which, ...] = ("all", "differ", "left", "right", "errors")
 Marks = Literal["each other", "reference", "none"]
-MARKS: tuple[Marks, ...] = ("each other", "reference", "none")
+MARKS: Mapping[Marks, str] = {
+    "each other": "against",
+    "reference": "by the reference, and",
+    "none": "unmarked, beside",
+}
+"""What the answers are marked by, and what the title says of that."""
 Shown = Literal["answers", "left", "right"]
 SHOWN: tuple[Shown, ...] = ("answers", "left", "right")
 """Both answers, or the whole prompt of the left or the right arm."""
@@ -169,17 +174,15 @@ def text_of(message: Mapping[str, Any]) -> str:
     return text
 
 
-def title_row(rows: Rows, index: int | None) -> Row:
+def title_row(rows: Rows, marks: Marks) -> Row:
     choice = rows.choice
     shown = f"{len(rows.numbers):,} of {rows.answered:,}: {which_words(choice)}"
-    order = "   largest difference first" if choice.by_difference and rows.has_scores else ""
-    place = f"   row {index + 1:,}" if index is not None else ""
+    order = "   by difference" if choice.by_difference and rows.has_scores else ""
     return (
         (f" ← {arm_name(choice.left)}", "strong"),
-        ("   beside   ", "muted"),
+        (f"   {MARKS[marks]}   ", "muted"),
         (f"→ {arm_name(choice.right)}", "strong"),
         (f"   {shown}{order}", "accent" if choice.which != "all" else ""),
-        (place, "muted"),
     )
 
 
@@ -195,7 +198,7 @@ def row_in_full(rows: Rows, index: int, shown: Shown, marks: Marks, width: int) 
     before = len(row.prompt) - 1
     more = f"   {before} {'turn' if before == 1 else 'turns'} before it: w" if before > 0 else ""
     result = [
-        *_block("asked", f"   {row.source}{more}", [(asked[:_MOST_SHOWN], "")], width),
+        *_block(f"row {index + 1:,}", f"   {row.source}{more}", [(asked[:_MOST_SHOWN], "")], width),
         *text_block("reference", row.reference, width, "good"),
     ]
     arms = (choice.left, choice.right)

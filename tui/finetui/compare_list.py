@@ -18,8 +18,8 @@ from finetui.compare_words import (
     STATES,
     detectable_words,
     excluded_words,
+    progress_words,
     verdict_words,
-    working_words,
 )
 from finetui.text import wrapped
 from finetui.widgets.plot import Row, Span
@@ -34,7 +34,7 @@ BEFORE_RUNS = ".compare"
 """The folder inside the folder of runs for comparisons without a run."""
 COLUMNS = (
     Column("of", 14, most=32),
-    Column("verdict", 24, most=44),
+    Column("verdict", 28, most=44),
     Column("rows", 6, right=True),
     Column("metric", 11, most=14),
     Column("arms", 4, right=True),
@@ -62,7 +62,7 @@ class Glance:
     def words(self) -> Span:
         """The verdict, or else how far it is, and a style."""
         if self.state in UNDER_WAY:
-            return f"… {working_words(self.working)}", STATES[self.state][1]
+            return f"… {progress_words(self.working)}", STATES[self.state][1]
         if self.state == "done" and self.verdict is not None:
             return verdict_words(self.verdict)
         return STATES[self.state]
@@ -155,7 +155,7 @@ def record(one: Glance, now: float) -> Record:
     return Record(
         str(one.folder),
         (
-            (one.name if one.run else f"{one.name} (no run)", ""),
+            (one.name, ""),
             (words, style),
             (f"{plan.rows:,}" if plan else wording.NOTHING, ""),
             (metric_name(plan.metric) if plan else wording.NOTHING, "muted"),
@@ -191,9 +191,9 @@ def nothing(subject: Path | None) -> tuple[Row, ...]:
     return (
         (("  ", ""), (text, "")),
         (),
-        (("  From a shell:", "muted"),),
-        (("    ftui compare RUN", "strong"),),
+        (("  ", ""), ("From a shell:", "muted")),
+        (("    ", ""), ("ftui compare RUN", "strong")),
         (("        ", ""), ("the tuned model against the others", "")),
-        (("    ftui compare RECIPE", "strong"),),
+        (("    ", ""), ("ftui compare RECIPE", "strong")),
         (("        ", ""), ("before a run: what has to be beaten", "")),
     )

@@ -34,7 +34,7 @@ COLUMNS = (
     Column("interval of 95 %", BAR_CELLS),
     Column("in numbers", 13, most=15, above=100),
     Column("gain", 5, most=6, right=True),
-    Column("of zero-shot", 13, most=16),
+    Column("its interval", 13, most=16),
     Column("adj. p", 6, right=True),
     Column("judgement", 21, above=120),
     Column("perpl.", 6, right=True, above=130),
@@ -73,7 +73,7 @@ def verdict_rows(compared: Compared, width: int, age: float | None) -> list[Row]
             ("The verdict comes when all arms have answered. What is answered can be read: enter.", "")
         )
     elif compared.state == "gone":
-        seen = f", which was last heard of {wording.age(age)} ago" if age is not None else ""
+        seen = f", last heard of {wording.age(age)} ago," if age is not None else ""
         said.append((f"The process{seen} has ended without a result: s goes on, o shows its log.", "bad"))
     elif compared.state == "failed":
         said.append(

@@ -96,6 +96,13 @@ def working_words(working: Working | None) -> str:
     return f"{phase}{arm}{far}"
 
 
+def progress_words(working: Working | None) -> str:
+    """The same in a few words."""
+    if working is None or working.phase != "answering":
+        return working_words(working)
+    return f"{arm_name(working.arm)} {working.done:,}/{working.rows:,}"
+
+
 def detectable_words(plan: Plan) -> str:
     rows = f"{plan.rows:,} {'row' if plan.rows == 1 else 'rows'}"
     if plan.detectable is None:

@@ -14,6 +14,7 @@ from finetui.compare_answers import (
     SHOWN,
     WHICH,
     Choice,
+    Marks,
     RowRecords,
     Rows,
     row_in_full,
@@ -51,7 +52,7 @@ class AnswersScreen(Screen[None]):
         super().__init__()
         self._compared = compared
         self._rows = Rows(compared, Choice(left, right))
-        self._marks = MARKS[0]
+        self._marks: Marks = "each other"
         self._part = SHOWN[0]
         self._poller = Poller(
             self, compared.refresh, self._show, lambda error: None, more=lambda: compared.unread
@@ -62,9 +63,7 @@ class AnswersScreen(Screen[None]):
         yield Lines(id="title")
         with Container(id="lists"):
             yield Table(COLUMNS, id="rows", beside=True)
-            pager = Pager(id="text")
-            pager.can_focus = False
-            yield pager
+            yield Pager(id="text", takes_keys=False)
         yield KeyBar(self.SCOPES)
 
     def on_mount(self) -> None:
@@ -107,7 +106,7 @@ class AnswersScreen(Screen[None]):
         self._show_title()
 
     def _show_title(self) -> None:
-        self.query_one("#title", Lines).show((title_row(self._rows, self._index),))
+        self.query_one("#title", Lines).show((title_row(self._rows, self._marks),))
 
     def _build(self, width: int) -> list[Row]:
         index = self._index
@@ -170,10 +169,9 @@ class AnswersScreen(Screen[None]):
         self._show_row()
 
     def action_marks(self) -> None:
-        self._marks = MARKS[(MARKS.index(self._marks) + 1) % len(MARKS)]
+        names = list(MARKS)
+        self._marks = names[(names.index(self._marks) + 1) % len(names)]
         self._read_again()
-        words = "nothing" if self._marks == "none" else f"what differs from {self._marks}"
-        self._studio.notice(f"marked: {words}".replace("from reference", "from the reference"))
 
     def action_full(self) -> None:
         self.toggle_class("-full")

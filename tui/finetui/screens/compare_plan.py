@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.app import ComposeResult
@@ -22,12 +21,8 @@ from finetui.widgets.plot import Row, Span
 from finetui_core.evaluate.figures import ArmName
 from finetui_core.evaluate.in_words import metric_name
 
-if TYPE_CHECKING:
-    from finetui.app import Studio
-
 FOLDER = "Folder of documents that answers are looked up in (empty: none)"
 MOST_LINES = 12
-FIRST_STAYS = "the others are measured against this arm: it stays in"
 
 
 class ComparePlan(ModalScreen[Wanted | None]):
@@ -128,6 +123,7 @@ class ComparePlan(ModalScreen[Wanted | None]):
             (f" [{'x' if is_in else ' '}] ", "strong"),
             (pad(arm_name(name), 12), "strong" if is_in else "muted"),
             (says, "" if is_in else "muted"),
+            ("; the others are measured by it" if name == self._names[0] else "", "muted"),
         )
 
     # What the keys do.
@@ -143,9 +139,7 @@ class ComparePlan(ModalScreen[Wanted | None]):
         if not self._names:
             return
         place = self.query_one(Choices).cursor
-        if place == 0:
-            self._studio.notice(FIRST_STAYS, "warning")
-        else:
+        if place:
             self._left_out ^= {self._names[place]}
             self._show()
 
@@ -168,7 +162,3 @@ class ComparePlan(ModalScreen[Wanted | None]):
 
     def action_cancel(self) -> None:
         self.dismiss(None)
-
-    @property
-    def _studio(self) -> "Studio":
-        return cast("Studio", self.app)

@@ -45,9 +45,7 @@ class RatingScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         yield StatusLine("compare")
         yield Lines(id="title")
-        pager = Pager(id="text")
-        pager.can_focus = False
-        yield pager
+        yield Pager(id="text", takes_keys=False)
         yield KeyBar(self.SCOPES)
 
     def on_mount(self) -> None:
@@ -79,7 +77,6 @@ class RatingScreen(Screen[None]):
         return (
             (" rate without names", "strong"),
             (f"   {number:,} of {self._ratings.number:,} rows rated", ""),
-            ("   a: A is better   b: B is better   t: equal   s: skip", "muted"),
         )
 
     def _build(self, width: int) -> list[Row]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from finetui.app import Studio
 
 Pane = Literal["reasons", "page", "log"]
+READ = ("table.open", "comparison.answers", "comparison.rate")
 LABELS = {"table.open": "read"}
 
 
@@ -52,9 +53,7 @@ class ComparisonScreen(Screen[None]):
         yield Lines(id="verdict")
         yield Table(COLUMNS, id="arms")
         yield Lines(id="about")
-        pager = Pager(id="text")
-        pager.can_focus = False
-        yield pager
+        yield Pager(id="text", takes_keys=False)
         yield KeyBar(self.SCOPES)
 
     def on_mount(self) -> None:
@@ -91,6 +90,8 @@ class ComparisonScreen(Screen[None]):
         records = arm_records(compared)
         table.styles.height = len(records) + 1
         table.show(records)
+        outcome = compared.outcome
+        table.mark({outcome.verdict.arm} if outcome and compared.is_current else ())
         self._show_about()
         if self._pane == "reasons":
             self.query_one(Pager).read_again()
@@ -121,7 +122,9 @@ class ComparisonScreen(Screen[None]):
         compared, reasons = self.compared, {}
         if not any(known.ended for known in compared.answers.values()):
             nothing = "nothing is answered yet"
-            reasons = dict.fromkeys(("table.open", "comparison.answers", "comparison.rate"), nothing)
+            reasons = dict.fromkeys(READ, nothing)
+        elif not compared.arms:
+            reasons = dict.fromkeys(READ, "plan.json cannot be understood")
         elif compared.outcome is None or not compared.is_current or len(compared.arms) < 2:
             reasons["comparison.rate"] = "there is no result yet, or only one arm"
         if compared.state in UNDER_WAY:

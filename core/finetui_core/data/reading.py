@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from finetui_core.data.render import ensure_template
+from finetui_core.data.template_process import start_template_process
 from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.recipe.defaults import default_max_length
 from finetui_core.recipe.options import ModelOptions, Recipe
@@ -25,6 +26,7 @@ class Reading:
 
 def read_with(recipe: Recipe) -> Reading:
     """What the recipe's rows are read with. Raises InputError where the model lacks it or the parts do not fit."""
+    start_template_process()
     config = load_config(recipe.model)
     tokenizer = load_tokenizer(recipe.model)
     origin = ensure_template(tokenizer, recipe.model.chat_template)

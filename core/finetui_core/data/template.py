@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetui_core.data.conversation import Conversation, Message
+from finetui_core.data.template_process import TemplateFault, render_template
 from finetui_core.errors import InputError, Problem
 
 Span = tuple[int, int]
 DEFAULT_TEMPLATE = Path(__file__).with_name("default_chat_template.jinja")
 # The pattern by which transformers recognises a template that marks what the model generates.
 _MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_QUESTION = [{"role": "user", "content": "a"}]
 
 
 def template_of(tokenizer: Any, path: str | None) -> tuple[str, str]:
@@ -43,21 +46,16 @@ def template_of(tokenizer: Any, path: str | None) -> tuple[str, str]:
 def ensure_template(tokenizer: Any, path: str | None) -> str:
     """Give the tokenizer the template of `template_of`, and return where it is from.
 
-    Raises InputError if there is none to be had, or if it is not valid Jinja.
+    Raises InputError if there is none to be had, if it is not valid Jinja, or if it does not come to an end.
     """
-    from jinja2 import TemplateError, TemplateSyntaxError
-    from transformers.utils.chat_template_utils import render_jinja_template
-
     template, origin = template_of(tokenizer, path)
     try:
-        render_jinja_template(conversations=[], chat_template=template)
-    except TemplateSyntaxError as error:
-        where = f"{path or 'chat template'}:{error.lineno}"
-        raise InputError(Problem(f"the chat template is not valid Jinja: {error.message}", where)) from error
-    except TemplateError as error:
-        raise InputError(
-            Problem(f"the chat template is not valid Jinja: {error}", path or "chat template")
-        ) from error
+        render_template(template, conversations=[])
+    except TemplateFault as error:
+        where = f"{path or 'chat template'}:{error.line}" if error.line else path or "chat template"
+        raise InputError(Problem(f"the chat template is not valid Jinja: {error}", where)) from error
+    with suppress(Unrenderable):  # it may refuse such a chat, and show those of the data
+        _short_chat(tokenizer, template).text(_QUESTION, prompt=True)
     if path is not None or not tokenizer.chat_template:
         tokenizer.chat_template = template
     return origin
@@ -98,20 +96,18 @@ class Chat:
     def _rendered(
         self, messages: Sequence[dict[str, Any]], prompt: bool, marks: bool
     ) -> tuple[str, list[Span]]:
-        from transformers.utils.chat_template_utils import render_jinja_template
-
         try:
-            texts, spans = render_jinja_template(
+            texts, spans = render_template(
+                self.template,
                 conversations=[list(messages)],
                 tools=self.tools,
-                chat_template=self.template,
                 add_generation_prompt=prompt,
                 return_assistant_tokens_mask=marks,
                 **self.variables,
             )
-        except Exception as error:  # a template is a stranger's program: whatever it raises is its own fault
-            raise Unrenderable(str(error) or type(error).__name__) from error
-        return texts[0], spans[0] if marks else []
+        except TemplateFault as error:
+            raise Unrenderable(str(error)) from error
+        return texts[0], [(begin, end) for begin, end in spans[0]] if marks else []
 
 
 def chat_of(row: Conversation, tokenizer: Any, *, keep_rest: bool) -> Chat:
@@ -122,12 +118,12 @@ def chat_of(row: Conversation, tokenizer: Any, *, keep_rest: bool) -> Chat:
     return Chat(
         tokenizer.get_chat_template(tools=tools),
         tools,
-        [_as_dict(message) for message in messages],
+        [message_dict(message) for message in messages],
         dict(tokenizer.special_tokens_map),
     )
 
 
-def _as_dict(message: Message) -> dict[str, Any]:
+def message_dict(message: Message) -> dict[str, Any]:
     """Only the keys that are set: many templates test for presence, and would print None."""
     optional = {"name": message.name, "tool_call_id": message.tool_call_id}
     calls = {"tool_calls": list(message.tool_calls)} if message.tool_calls else {}
@@ -139,11 +135,14 @@ def prompt_ids(tokenizer: Any) -> list[int]:
     """The tokens that the template adds to ask for an answer; none if it cannot show a short chat."""
     if not tokenizer.chat_template:
         return []
-    question = [{"role": "user", "content": "a"}]
-    chat = Chat(tokenizer.get_chat_template(), None, question, dict(tokenizer.special_tokens_map))
+    chat = _short_chat(tokenizer, tokenizer.get_chat_template())
     try:
-        before, after = chat.text(question), chat.text(question, prompt=True)
+        before, after = chat.text(_QUESTION), chat.text(_QUESTION, prompt=True)
     except Unrenderable:
         return []
     added = after.removeprefix(before) if after.startswith(before) else ""
     return tokenizer(added, add_special_tokens=False)["input_ids"] if added else []
+
+
+def _short_chat(tokenizer: Any, template: str) -> Chat:
+    return Chat(template, None, _QUESTION, dict(tokenizer.special_tokens_map))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from finetui_core.evaluate.figures import Arm, ArmName, TestRow
+from finetui_core.evaluate.figures import Arm, ArmName
 from finetui_core.evaluate.statistics import Comparison, compare
 
 
@@ -19,12 +19,6 @@ class Choice:
     against_base: Mapping[ArmName, Comparison]
     against_chosen: Mapping[ArmName, Comparison]
     undecided: tuple[ArmName, ...]
-
-
-def groups_of(rows: Sequence[TestRow]) -> list[str] | None:
-    """What the statistics draw as one; None where no two rows are known to belong together."""
-    named = [row.group or f"row {row.index}" for row in rows]
-    return named if len(set(named)) < len(named) else None
 
 
 def choose(

@@ -17,6 +17,7 @@ ArmName = str
 """zero_shot, few_shot, retrieved, documents, tuned, tuned_retrieved, tuned_documents, or endpoint."""
 Ended = Literal["end", "length", "error"]
 Weights = Literal["base", "tuned", "endpoint"]
+Phase = Literal["planning", "loading", "answering", "judging", "done", "stopped", "failed"]
 
 
 class TestRow(msgspec.Struct, frozen=True):
@@ -49,6 +50,12 @@ class Prompt(msgspec.Struct, frozen=True):
     index: int
     messages: tuple[Mapping[str, Any], ...]
     used: tuple[str, ...] = ()
+
+
+class Decoding(msgspec.Struct, frozen=True):
+    """How answers are made, the same for every arm: the likeliest token each time, at most so many."""
+
+    max_new_tokens: int = 256
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -165,7 +172,7 @@ class Working(msgspec.Struct, frozen=True):
 
     pid: int
     t: float
-    phase: Literal["planning", "loading", "answering", "judging", "done", "stopped", "failed"]
+    phase: Phase
     arm: ArmName = ""
     done: int = 0
     rows: int = 0

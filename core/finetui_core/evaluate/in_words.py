@@ -8,12 +8,12 @@ from finetui_core.evaluate.statistics import Comparison, Interval, Judgement
 
 _ARMS = {
     "zero_shot": "the model as it is",
-    "few_shot": "few-shot",
-    "retrieved": "retrieved examples",
-    "documents": "retrieval from documents",
+    "few_shot": "the model with fixed examples",
+    "retrieved": "the model with looked-up examples",
+    "documents": "the model with looked-up passages",
     "tuned": "the tuned model",
-    "tuned_retrieved": "the tuned model with retrieved examples",
-    "tuned_documents": "the tuned model with documents",
+    "tuned_retrieved": "the tuned model with looked-up examples",
+    "tuned_documents": "the tuned model with looked-up passages",
     "endpoint": "the endpoint",
 }
 _METRICS = {
@@ -26,10 +26,10 @@ _METRICS = {
     "json_exact": "exact JSON",
     "macro_f1": "macro-F1",
 }
-JUDGEMENTS: dict[Judgement, str] = {
+IN_TABLES: dict[Judgement, str] = {
     "better": "better",
     "worse": "worse",
-    "no_difference_shown": "no difference shown",
+    "no_difference_shown": "not shown",
     "equivalent": "equivalent",
 }
 

@@ -3,10 +3,11 @@
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from finetui_core.evaluate.figures import Answer, ArmName, ArmResult, Plan, Result, TestRow
 from finetui_core.evaluate.in_words import (
-    JUDGEMENTS,
+    IN_TABLES,
     Measure,
     interval,
     measure_of,
@@ -37,12 +38,20 @@ def _lines(result: Result, rows: Sequence[TestRow], answers: Answers) -> Iterato
     yield from (f"# {_question(result)}", "", f"{day}. **{_plain(verdict.says)}**", "")
     yield from (f"- {_plain(reason)}" for reason in verdict.reasons)
     yield from ("", "## What each way reached", "")
-    yield from _markdown(*arm_table(result, measure))
+    yield from _markdown(*gain_table(result))
     yield ""
     yield (
         f"{measure.name} over {plan.rows} rows{', out of 100' if measure.is_share else ''}; gains are against "
         f"{names_of([plan.arms[0].name])}, row by row. In brackets: intervals that hold the truth 95 times in 100. "
-        "p: how often chance alone gives such a gain, after Holm's correction over all ways."
+        "p: how often chance alone gives such a gain, after Holm's correction over all ways. "
+        "Verdict: against the same, not shown where these rows cannot tell."
+    )
+    yield from ("", "## Likelihood, length and time", "")
+    yield from _markdown(*cost_table(result))
+    yield ""
+    yield (
+        "Perplexity and bits per byte are those of the references: lower ones are likelier. Ended: answers that end "
+        "by themselves. Tokens: of prompts and answers together."
     )
     headings, cells = other_scores(result)
     if headings:
@@ -66,36 +75,33 @@ def _question(result: Result) -> str:
     return "Is the tuned model better?" if tuned else "What is there to beat by training?"
 
 
-def arm_table(result: Result, measure: Measure) -> tuple[list[str], list[list[str]]]:
+def gain_table(result: Result) -> tuple[list[str], list[list[str]]]:
     """Headings and a row for each arm in the order of cost, the chosen one marked."""
-    headings = [
-        "",
-        measure.name,
-        "gain",
-        "p",
-        "verdict",
-        "perplexity",
-        "bits/byte",
-        "ended",
-        "tokens",
-        "time",
-    ]
-    return headings, [_cells(one, result, measure) for one in result.arms]
+    measure = measure_of(result.plan.metric, result.row_scores)
+    rows = []
+    for one in result.arms:
+        against = one.against_base
+        score = _with_interval(one, result.plan.metric, measure)
+        beside = [NOTHING] * 3
+        if against is not None:
+            gain = f"{signed(against.gain, measure)} ({interval(against.interval, measure)})"
+            beside = [gain, f"{against.adjusted_p:.2g}", IN_TABLES[against.judgement]]
+        rows.append([f"{'→ ' if one.arm.name == result.verdict.arm else ''}{one.arm.name}", score, *beside])
+    return ["", measure.name, "gain", "p", "verdict"], rows
 
 
-def _cells(one: ArmResult, result: Result, measure: Measure) -> list[str]:
-    against = one.against_base
-    return [
-        f"{'→ ' if one.arm.name == result.verdict.arm else ''}{one.arm.name}",
-        _with_interval(one, result.plan.metric, measure),
-        f"{signed(against.gain, measure)} ({interval(against.interval, measure)})" if against else NOTHING,
-        f"{against.adjusted_p:.2g}" if against else NOTHING,
-        JUDGEMENTS[against.judgement] if against else NOTHING,
-        f"{one.perplexity:,.4g}" if one.perplexity is not None else NOTHING,
-        f"{one.bits_per_byte:.3f}" if one.bits_per_byte is not None else NOTHING,
-        percent_of(one.stopped),
-        count(one.tokens),
-        duration(one.seconds),
+def cost_table(result: Result) -> tuple[list[str], list[list[str]]]:
+    """How likely the references are under each arm, and what its answers took."""
+    return ["", "perplexity", "bits/byte", "ended", "tokens", "time"], [
+        [
+            one.arm.name,
+            f"{one.perplexity:,.4g}" if one.perplexity is not None else NOTHING,
+            f"{one.bits_per_byte:.3f}" if one.bits_per_byte is not None else NOTHING,
+            percent_of(one.stopped),
+            count(one.tokens),
+            duration(one.seconds),
+        ]
+        for one in result.arms
     ]
 
 
@@ -150,9 +156,8 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     }
     yield f"the references are {tasks[plan.task]}: the verdict is by {metric_name(plan.metric)}"
     yield what_rows_can_show(plan)
-    yield "ways to answer, the cheaper ones first: " + "; ".join(
-        f"{arm.name}, {arm.says}" for arm in plan.arms
-    )
+    yield "ways to answer, the cheaper ones first:"
+    yield from (f"{arm.name}: {arm.says}" for arm in plan.arms)
     yield f"the likeliest token each time, {plan.max_new_tokens} tokens at most, the same for all"
     yield from plan.notes
 
@@ -166,7 +171,8 @@ def what_rows_can_show(plan: Plan) -> str:
     least = one_way_gain(rows)
     if least is None:
         return f"{rows} rows can show nothing: keep more apart"
-    return f"{rows} rows can only show gains above {measure.points(least)}, where no answer gets worse: keep more apart"
+    seen = f"gains above {measure.points(least)}, where no answer gets worse"
+    return f"{rows} rows can only show {seen}: keep more apart"
 
 
 def _disagreements(result: Result, rows: Sequence[TestRow], answers: Answers) -> Iterator[str]:
@@ -181,7 +187,7 @@ def _disagreements(result: Result, rows: Sequence[TestRow], answers: Answers) ->
     measure = measure_of(result.plan.metric, result.row_scores)
     for index in chosen:
         row = rows[index]
-        yield from (f"### {_plain(row.source)}", "")
+        yield from (f"### {_plain(Path(row.source).name)}", "")
         yield from _quoted("asked", _last_asked(row))
         yield from _quoted("reference", row.reference)
         for name in (one, other):
@@ -253,11 +259,3 @@ def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterato
 def _plain(text: str) -> str:
     """Text of others on a line of Markdown: visible, and without the signs that Markdown would take."""
     return re.sub(r"[\\`*\[\]<|]|(?<!\w)_|_(?!\w)", r"\\\g<0>", visible(text))
-
-
-def short(result: Result) -> Iterator[str]:
-    """The page for a terminal, without the answers: see `arm_table` for its table."""
-    yield result.verdict.says
-    yield from (f"  {reason}" for reason in result.verdict.reasons)
-    if result.judged:
-        yield from (f"  by a judge: {line}" for line in judged_lines(result))

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from finetui_core.evaluate.choice import Choice, choose, groups_of
+from finetui_core.evaluate.choice import Choice, choose
 from finetui_core.evaluate.figures import Answer, Arm, ArmName, ArmResult, Plan, TestRow, Verdict
 from finetui_core.evaluate.in_words import Measure, gain_of, measure_of, names_of, percent_of, signed
+from finetui_core.evaluate.rows import clusters
 from finetui_core.evaluate.scoring import MACRO_F1, NLL, macro_f1_score, mean_score
 from finetui_core.evaluate.statistics import Comparison, Judgement, compare, one_way_gain
 
@@ -19,7 +20,7 @@ def decide(
     plan: Plan, rows: Sequence[TestRow], answers: Mapping[ArmName, Sequence[Answer]], scores: RowScores
 ) -> tuple[tuple[ArmResult, ...], Verdict]:
     """What each arm reached, and the verdict by `plan.metric`. Answers and scores are in the order of the rows."""
-    groups = groups_of(rows)
+    groups = clusters(rows)
     by_metric = {name: one[plan.metric] for name, one in scores.items()}
     choice = choose(plan.arms, by_metric, groups, SEED)
     results = tuple(
@@ -158,6 +159,14 @@ def _why_this_one(plan: Plan, choice: Choice, measure: Measure) -> Iterator[str]
                     f"{names_of([name]).capitalize()} costs more and is not shown to be better: "
                     f"{gain_of(one, measure)} beside {names_of([choice.arm])}."
                 )
+    for name, one in choice.against_base.items():
+        if one.judgement == "no_difference_shown" and (one.interval.low > 0 or one.interval.high < 0):
+            over = f" after Holm's correction over {len(choice.against_base)} arms"
+            after = over if len(choice.against_base) > 1 else ""
+            yield (
+                f"The interval of {names_of([name])} excludes 0, but its test leaves room for chance: "
+                f"p = {one.adjusted_p:.2g}{after}."
+            )
     worse = [name for name, one in choice.against_base.items() if one.judgement == "worse"]
     if worse and not (choice.arm == choice.base and worse == [_rival(choice)]):
         yield f"Worse than the model as it is: {names_of(worse)}."

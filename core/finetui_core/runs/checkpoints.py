@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetui_core.errors import InputError, Problem
 from finetui_core.files import fsync_folder, write_atomically
-from finetui_core.runs.paths import step_name
+from finetui_core.runs.paths import RunPaths, step_name
 
 MANIFEST = "manifest.json"
 STAGING = ".staging-"
@@ -130,6 +131,29 @@ def newest_valid(folder: Path) -> tuple[Checkpoint | None, list[Skipped]]:
             return checkpoint, skipped
         skipped.append(checkpoint)
     return None, skipped
+
+
+def best_or_newest(paths: RunPaths) -> Checkpoint:
+    """The checkpoint that a run is judged by: its best, or the newest where none is marked as that.
+
+    Raises InputError where there is none that can be trusted; a damaged best one is not replaced by another.
+    """
+    try:
+        best = paths.checkpoints / paths.best.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        best = None
+    if best is not None and _NAME.fullmatch(best.name) and best.is_dir():
+        checkpoint = read(best)
+        if isinstance(checkpoint, Checkpoint):
+            return checkpoint
+        hint = "Name another checkpoint of the run, or train it again."
+        raise InputError(Problem(f"the best checkpoint is damaged: {checkpoint.reason}", str(best), hint))
+    newest, skipped = newest_valid(paths.checkpoints)
+    if newest is not None:
+        return newest
+    problems = [Problem(f"this checkpoint is damaged: {one.reason}", str(one.path)) for one in skipped]
+    hint = f"Let it train until it saves one (ftui resume {paths.id}; save.steps says when)."
+    raise InputError([*problems, Problem("the run has no checkpoint to use", str(paths.root), hint)])
 
 
 def prune(folder: Path, total_limit: int, protected: frozenset[str]) -> list[Path]:

@@ -91,10 +91,7 @@ def read_state(
 
     A full checkpoint's weights are loaded with the model itself (see `model.load_model`).
     """
-    if hasattr(model, "get_base_model"):
-        from peft import set_peft_model_state_dict
-
-        set_peft_model_state_dict(model, load_file(folder / ADAPTER))
+    read_adapter(folder, model)
     saved = load_file(folder / OPTIMIZER)
     for name, parameter in trainable(model).items():
         prefix = f"{name}/"
@@ -106,6 +103,14 @@ def read_state(
             }
     if scaler.is_enabled():
         scaler.load_state_dict(json.loads((folder / SCALER).read_text()))
+
+
+def read_adapter(folder: Path, model: Any) -> None:
+    """Put a checkpoint's adapter into a model that has one."""
+    if hasattr(model, "get_base_model"):
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, load_file(folder / ADAPTER))
 
 
 def _step_on_device(optimizer: torch.optim.Optimizer) -> bool:

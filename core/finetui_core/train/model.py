@@ -15,6 +15,13 @@ from finetui_core.recipe.options import LoraOptions, Recipe
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+def best_device() -> torch.device:
+    """The GPU that this process would train on, NVIDIA's or Apple's, else the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
 def compute_dtype(wanted: str, device: torch.device) -> torch.dtype:
     """`auto` is bfloat16 on a GPU that computes in it, float32 elsewhere (exact, and faster on most CPUs)."""
     if wanted != "auto":

@@ -36,6 +36,7 @@ from finetui_core.train.evaluation import Processes, mean_loss
 from finetui_core.train.heaviest import heaviest_pass, heaviest_steps
 from finetui_core.train.peaks import Peaks, peaks_of
 from finetui_core.train.setup import Session, build_session, check_room, start_processes
+from finetui_core.train.shortage import shortage_of
 from finetui_core.train.step import train_step
 
 _SAVED_AS = 3
@@ -114,7 +115,7 @@ def measure(paths: RunPaths, recipe: Recipe, announce: Any) -> Probed:
     try:
         _measure(paths, recipe, found, announce)
     except (InputError, RuntimeError, MemoryError) as error:
-        shortage = _shortage(error)
+        shortage = shortage_of(error)
         if shortage is None:
             raise
         out_of_memory = OutOfMemory(found.phase, _asked(shortage), first_line(shortage))
@@ -283,16 +284,6 @@ def _warm_up(recipe: Recipe, device: torch.device) -> None:
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def _shortage(error: BaseException) -> BaseException | None:
-    """The want of memory that `error` is, or that lies behind it; None where it is something else."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(cause):
-            return cause
-        cause = cause.__cause__
-    return None
 
 
 def _asked(error: BaseException) -> int | None:

@@ -26,6 +26,7 @@ from finetui_core.train.forward import Layout
 from finetui_core.train.layout import choose_layout
 from finetui_core.train.model import (
     add_adapters,
+    best_device,
     causal_model,
     compute_dtype,
     load_model,
@@ -62,11 +63,10 @@ class Session:
 
 def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:
     """Join the run's other processes, if it has any, and choose this one's device and precision."""
-    on_cpu = not torch.cuda.is_available() and not torch.backends.mps.is_available()
-    device = torch.device("cpu") if on_cpu else torch.device("cuda" if torch.cuda.is_available() else "mps")
+    device = best_device()
     dtype = compute_dtype(recipe.model.dtype, device)
     precision = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-    accelerator = Accelerator(cpu=on_cpu, mixed_precision=precision)
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
     if accelerator.num_processes == 1:
         return accelerator, ALONE
     return accelerator, Processes(

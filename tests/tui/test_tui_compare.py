@@ -70,7 +70,7 @@ async def test_without_a_comparison_the_station_says_what_it_does_and_what_it_pr
         assert f"s compares {run.name}"[:40] in seen
         assert "ftui compare RECIPE" in seen
         seen = await press(pilot, "s")
-        assert "Compare which run or recipe?" in seen
+        assert "Compare what?" in seen
         assert run.name in seen
 
 

@@ -18,7 +18,7 @@ from finetui_core.evaluate.figures import Working
 if TYPE_CHECKING:
     from finetui.app import Studio
 
-WHICH = "Compare which run or recipe? (a run's folder, or a TOML file before there is a run)"
+WHICH = "Compare what? A run's folder, or before there is a run a recipe (TOML)"
 STOP = "Stop this comparison? What is answered is kept; s goes on later."
 _BUSY_SECONDS = 0.5
 

@@ -54,13 +54,6 @@ async def test_number_keys_go_to_every_station_and_back(tmp_path: Path) -> None:
         assert station(await settle(pilot)) == "Runs"
 
 
-async def test_a_station_to_be_built_says_so_and_what_exists_today(tmp_path: Path) -> None:
-    async with studio(tmp_path).run_test(size=(80, 24)) as pilot:
-        await pilot.press("6")
-        shown = " ".join((await settle(pilot)).split())
-    assert "It is not built yet" in shown and "ftui status RUN --json" in shown
-
-
 async def test_train_shows_the_newest_live_run_and_keeps_it(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "alive")
     async with studio(tmp_path).run_test(size=(80, 24)) as pilot:

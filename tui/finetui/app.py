@@ -30,6 +30,7 @@ from finetui_core.settings import Loaded, Settings, keep_theme, settings_file, u
 from finetui_core.themes import DEFAULT, load_theme, theme_files
 
 if TYPE_CHECKING:
+    from finetui.screens.compare import CompareScreen
     from finetui.screens.data import DataScreen
     from finetui.screens.palette import Choice
     from finetui.screens.recipe import RecipeScreen
@@ -85,6 +86,7 @@ class Studio(App[None]):
         self._train: RunScreen | None = None
         self._data: DataScreen | None = None
         self._recipe: RecipeScreen | None = None
+        self._compare: CompareScreen | None = None
         self._asks_to_quit = False
         self.being_continued: set[Path] = set()
         self.animation_level = "none"
@@ -147,6 +149,8 @@ class Studio(App[None]):
             self._show_data().open_last()
         elif station == "recipe":
             self._show_recipe().open_last()
+        elif station == "compare":
+            self._show_compare()
         elif station != "train":
             self._show_station(station)
         elif self._train is None:
@@ -182,6 +186,22 @@ class Studio(App[None]):
             self._leave_station()
             self.push_screen(self._recipe)
         return self._recipe
+
+    def _show_compare(self) -> None:
+        """The comparison of the run on the screen, where it has one; else the list, which proposes to make it."""
+        from finetui.compare_list import compare_folder, holds_comparison
+        from finetui.screens.compare import CompareScreen
+
+        subject: Path | None = getattr(self.screen, "subject", None)
+        if self._compare is None:
+            self._compare = CompareScreen(self._root, self._clock)
+            self.install_screen(self._compare, "compare")
+        if self._compare not in self.screen_stack:
+            self._leave_station()
+            self.push_screen(self._compare)
+            self._compare.propose(subject)
+            if subject is not None and holds_comparison(folder := compare_folder(subject)):
+                self._compare.open(folder)
 
     async def action_quit(self) -> None:
         """Ask once before changes of a recipe are lost; asked to quit again, keep them for the next start."""

@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         planned = plan_comparison(subject, wanted, runs)
         if options.plan:
             if options.json:
-                data_json(msgspec.to_builtins(planned.plan))
+                data_json({"folder": str(planned.paths.root), **msgspec.to_builtins(planned.plan)})
             else:
                 for line in plan_lines(planned.plan):
                     data(line)

@@ -65,6 +65,11 @@ class RecipeScreen(Screen[None]):
         """What would be lost if ftui ended now."""
         return self._draft
 
+    @property
+    def subject(self) -> Path | None:
+        """The recipe that the station Compare is asked about."""
+        return self._draft.opened.path if self._draft is not None and self._draft.opened is not None else None
+
     def compose(self) -> ComposeResult:
         yield StatusLine("recipe")
         yield Lines(id="title")

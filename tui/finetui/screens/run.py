@@ -16,6 +16,7 @@ from finetui.panels import FOLLOWING, PANELS, Panels
 from finetui.picture import Moment, event_row, facts, moment
 from finetui.polling import Poller
 from finetui.run_commands import COMMANDS, command_row, why_not, why_not_continue
+from finetui.run_comparison import RunComparison
 from finetui.screens.confirm import Confirm
 from finetui.text import content
 from finetui.widgets.chart_grid import ChartGrid
@@ -54,6 +55,7 @@ class RunScreen(Screen[None]):
         self._panel = "charts"
         self._panels = Panels(self._runs, lambda: self._moment)
         self._faults: dict[Path, Exception] = {}
+        self._comparison = RunComparison(paths[0])
         self._poller = Poller(
             self, self._read, self._show, self._show_failure, more=lambda: any(r.unread for r in self._runs)
         )
@@ -153,6 +155,11 @@ class RunScreen(Screen[None]):
         self.query_one(Pager).read_again()
         self._name_panel()
 
+    @property
+    def subject(self) -> Path:
+        """The run that the station Compare is asked about."""
+        return self._runs[0].path
+
     def _state(self) -> str:
         view = self._runs[0].view
         return str(view.state.state) if view else ""
@@ -180,6 +187,7 @@ class RunScreen(Screen[None]):
         until = time.monotonic() + SLICE_SECONDS
         main, opened, unread = self._runs[0], self._runs[0].view is not None, self._runs[0].unread
         changed = main.refresh() or self._moment is None
+        changed = self._comparison.refresh() or changed
         for run in self._runs[1:]:
             changed = self._refresh_other(run) or changed
         while opened and main.unread and time.monotonic() < until:
@@ -201,7 +209,7 @@ class RunScreen(Screen[None]):
             return
         self._moment = now
         main, live = self._runs[0], self._state() in states.LIVE
-        self.query_one("#title", Lines).show((_title(self._runs),))
+        self.query_one("#title", Lines).show(((*_title(self._runs), *self._compared_words()),))
         self.query_one("#facts", Lines).show(facts(now, main))
         open_runs = [run for run in self._runs if run.view is not None]
         if self._panel == "charts":
@@ -220,6 +228,11 @@ class RunScreen(Screen[None]):
         if self._faults:
             path, error = next(iter(self._faults.items()))
             self._notice(f"{path.name}: cannot be read: {error}", "bad")
+
+    def _compared_words(self) -> Row:
+        words, style = self._comparison.words
+        (action,) = (one for one in actions_of("studio", keys=self._studio.keymap) if one.name == "compare")
+        return ((f"   {key_name(action.keys[0])} compared: ", "muted"), (words, style)) if words else ()
 
     def _show_failure(self, error: Exception) -> None:
         self.query_one("#facts", Lines).show(_failure(error))

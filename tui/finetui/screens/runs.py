@@ -389,6 +389,12 @@ class RunsScreen(Screen[None]):
     def _chosen_run(self) -> RunSummary | None:
         return self._runs.get(self.query_one(Table).chosen or "")
 
+    @property
+    def subject(self) -> Path | None:
+        """The run that the station Compare is asked about."""
+        run = self._chosen_run()
+        return Path(run.path) if run is not None and run.kind == "ftui" and not self._place else None
+
     def _marked_runs(self) -> list[RunSummary]:
         marked = self.query_one(Table).marked
         return [run for run in self._listed.runs if run.id in marked]

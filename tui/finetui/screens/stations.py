@@ -23,11 +23,6 @@ _TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("ftui train RECIPE", "fine-tune as a recipe file says"),
         ),
     ),
-    "compare": (
-        "Here two models will answer the same questions side by side, with the numbers that tell whether the tuned "
-        "one is better. It will need a finished run and questions that it has not seen. It is not built yet.",
-        (("ftui status RUN --json", "the losses of a run, to compare with those of another"),),
-    ),
 }
 
 

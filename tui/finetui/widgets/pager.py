@@ -53,8 +53,10 @@ class Pager(Widget, can_focus=True):
             super().__init__()
             self.text, self.found = text, found
 
-    def __init__(self, *, id: str | None = None) -> None:
+    def __init__(self, *, id: str | None = None, takes_keys: bool = True) -> None:
+        """One that takes no keys is moved by its screen, and not searched."""
         super().__init__(id=id)
+        self.can_focus = takes_keys
         self._source: Source | None = None
         self._top = 0
         self._skip = 0
@@ -63,7 +65,8 @@ class Pager(Widget, can_focus=True):
         self._shown: tuple[Row, ...] = ()
 
     def compose(self) -> ComposeResult:
-        yield SearchLine(placeholder="search", compact=True, select_on_focus=False)
+        if self.can_focus:
+            yield SearchLine(placeholder="search", compact=True, select_on_focus=False)
 
     def show(self, source: Source, *, follows: bool) -> None:
         """Show another source, from its end or from its start."""
@@ -146,7 +149,7 @@ class Pager(Widget, can_focus=True):
     @property
     def _height(self) -> int:
         """The lines that the search leaves to the text."""
-        return max(1, self.size.height - self.query_one(SearchLine).display)
+        return max(1, self.size.height - sum(line.display for line in self.query(SearchLine)))
 
     def on_mouse_scroll_down(self) -> None:
         self._move(3)

@@ -65,6 +65,12 @@ class RecipeScreen(Screen[None]):
         """What would be lost if ftui ended now."""
         return self._draft
 
+    @property
+    def rows(self) -> tuple[str, str]:
+        """The rows that the open recipe trains on, and those kept apart; "" for none."""
+        checked = self._seen.checked if self._seen is not None else None
+        return (checked.recipe.data.train, checked.recipe.data.val or "") if checked is not None else ("", "")
+
     def compose(self) -> ComposeResult:
         yield StatusLine("recipe")
         yield Lines(id="title")

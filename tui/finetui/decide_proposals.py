@@ -14,10 +14,11 @@ MOST_BYTES = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The training rows to look at, and those kept apart ("" for none)."""
+    """The files of the training rows and of those kept apart ("" for none), and when they were written."""
 
     train: str = ""
     val: str = ""
+    written: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,18 @@ class Proposed:
     rows: Rows = field(default_factory=Rows)
     found: Mapping[str, Proposal] = field(default_factory=dict)
     fault: str = ""
+
+
+def rows_in(train: str, val: str = "") -> Rows:
+    """The rows as they are now."""
+    return Rows(train, val, (_written(train), _written(val)))
+
+
+def _written(path: str) -> float:
+    try:
+        return Path(path).stat().st_mtime if path else 0.0
+    except OSError:
+        return 0.0
 
 
 def propose(rows: Rows) -> Proposed:

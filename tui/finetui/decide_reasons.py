@@ -103,13 +103,12 @@ def reason_records(found: Sequence[Reason]) -> list[Record]:
 
 
 def about_reason(one: Reason, stations: Stations) -> list[Row]:
-    """The whole sentence, what stands behind it, and where enter leads."""
+    """The whole sentence, where enter leads, and what stands behind it."""
     if one.style == "title":
         return []
     rows: list[Row] = [((" ", ""), (one.says, "strong"))]
-    rows += [((" ", ""), (text, "")) for text in one.more]
     if one.station:
         rows.append(((" enter ", "strong"), (f"goes to {stations[one.station]}", "")))
     elif one.question:
         rows.append(((" enter ", "strong"), ("goes to the question", "")))
-    return rows
+    return [*rows, *(((" ", ""), (text, "muted")) for text in one.more)]

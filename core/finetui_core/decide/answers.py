@@ -42,8 +42,9 @@ def answers_into(text: str, answers: Answers) -> str:
 
     try:
         document = tomlkit.parse(text)
+        before = document.unwrap()
         for key, value in answers.items():
-            if key not in document or not same(document[key].unwrap(), value):
+            if key not in before or not same(before[key], value):
                 document[key] = value
     except (TOMLKitError, ValueError) as error:
         raise InputError(Problem(f"the text cannot be changed: {error}")) from error

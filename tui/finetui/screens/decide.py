@@ -13,7 +13,7 @@ from textual.screen import Screen
 from finetui import decide_asking
 from finetui.actions import actions_of, bindings, key_name
 from finetui.decide_measured import Measured, newest_measured
-from finetui.decide_proposals import Proposed, Rows, propose
+from finetui.decide_proposals import Proposed, propose, rows_in
 from finetui.decide_reasons import REASON_COLUMNS, Reason, Stations, about_reason, reason_records, reasons
 from finetui.decide_rows import ANSWER_COLUMNS, about_question, answer_records, title_row, verdict_rows
 from finetui.decide_sheet import Sheet, new_sheet
@@ -48,7 +48,7 @@ class DecideScreen(Screen[None]):
         self._rows_at_hand = rows_at_hand
         self._questions = shipped()
         self._sheet: Sheet = new_sheet()
-        self._chosen_rows: Rows | None = None
+        self._chosen_rows = ""
         self._proposed = Proposed()
         self._measured: Measured | None = None
         self._at: str | None = None
@@ -75,8 +75,7 @@ class DecideScreen(Screen[None]):
         yield KeyBar(TABLE_SCOPES)
 
     def on_mount(self) -> None:
-        self._show()
-        self.call_after_refresh(self._go_to, "question")
+        self.call_after_refresh(lambda: self._go_to(self._panel))
 
     def on_screen_resume(self) -> None:
         """Look at what other stations have brought about meanwhile."""
@@ -100,7 +99,7 @@ class DecideScreen(Screen[None]):
         decide_asking.keep_unsaved(self._sheet)
 
     def _look_around(self) -> None:
-        rows = self._chosen_rows or Rows(*self._rows_at_hand())
+        rows = rows_in(self._chosen_rows) if self._chosen_rows else rows_in(*self._rows_at_hand())
         if rows != self._proposed.rows:
             self.app.call_later(self._have_proposed, propose(rows))
         self.app.call_later(self._have_measured, newest_measured(self._root))
@@ -120,13 +119,13 @@ class DecideScreen(Screen[None]):
 
     def on_question_pane_answered(self, event: QuestionPane.Answered) -> None:
         self._sheet.answer(event.key, event.value)
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """The question that matters most now; where none does, the reasons."""
         self._view = self._look()
         self._at = self._view.asking
-        self._changed()
-        if self._at is None and not self.has_class("-beside"):
-            self._go_to("reasons")
-        else:
-            self._go_to("question")
+        self._go_to("question" if self._at is not None or self.has_class("-beside") else "reasons")
 
     def on_question_pane_turned(self, event: QuestionPane.Turned) -> None:
         self._turn(event.direction)
@@ -139,15 +138,13 @@ class DecideScreen(Screen[None]):
             self._studio.notice("This is the first question.")
             return
         self._at = asked[place] if place < len(asked) else self._view.asking
-        self._changed()
         self._go_to("question")
 
     def action_undo(self) -> None:
         if (key := self._sheet.undo()) is None:
             self._studio.notice("undo: there is no answer to take back", "warning")
             return
-        self._at = key
-        self._changed()
+        self._at, self._view = key, self._look()
         self._go_to("question")
 
     def action_anew(self) -> None:
@@ -158,10 +155,7 @@ class DecideScreen(Screen[None]):
 
     def _take(self, sheet: Sheet) -> None:
         self._sheet = sheet
-        self._view = self._look()
-        self._at = self._view.asking
-        self._changed()
-        self._go_to("question" if self._at is not None or self.has_class("-beside") else "reasons")
+        self._ask_next()
 
     # Files.
 
@@ -195,7 +189,7 @@ class DecideScreen(Screen[None]):
 
     def action_rows(self) -> None:
         def named(path: str) -> None:
-            self._chosen_rows = Rows(path)
+            self._chosen_rows = path
             self.on_screen_resume()
 
         rows = self._proposed.rows.train
@@ -225,12 +219,13 @@ class DecideScreen(Screen[None]):
 
     def _ask(self, key: str) -> None:
         self._at = key
-        self._changed()
         self._go_to("question")
 
     def _go_to(self, panel: str) -> None:
         """Give the keys to the question, the answers or the reasons; where there is little room, show it alone."""
         self._panel = panel
+        if not self.query(KeyBar):
+            return
         self._show()
         if panel == "question":
             self.query_one(QuestionPane).keys_go_to.focus(scroll_visible=False)
@@ -252,7 +247,7 @@ class DecideScreen(Screen[None]):
         self._show()
 
     def _show(self) -> None:
-        if not self.is_attached:
+        if not self.query(KeyBar):
             return
         view, width = self._view, self.size.width
         self.query_one("#title", Lines).show((title_row(self._sheet, view, width),))

@@ -228,7 +228,9 @@ class DecideScreen(Screen[None]):
             return
         self._show()
         if panel == "question":
-            self.query_one(QuestionPane).keys_go_to.focus(scroll_visible=False)
+            pane = self.query_one(QuestionPane)
+            pane.keys_go_to.focus(scroll_visible=False)
+            self.call_after_refresh(pane.see_chosen)
             return
         table = self.query_one(f"#{panel}", Table)
         if panel == "reasons" and table.cursor == 0:
@@ -252,7 +254,7 @@ class DecideScreen(Screen[None]):
         view, width = self._view, self.size.width
         self.query_one("#title", Lines).show((title_row(self._sheet, view, width),))
         verdict = self.query_one("#verdict", Lines)
-        rows = verdict_rows(view, width, flip=self._panel != "reasons")
+        rows = verdict_rows(view, width, flip=self._panel == "question" or self.has_class("-beside"))
         if self.has_class("-short"):
             rows = rows[:1]
         verdict.styles.height = len(rows) + 1  # and the line below
@@ -273,7 +275,8 @@ class DecideScreen(Screen[None]):
         self.query_one(QuestionPane).display = beside or self._panel == "question"
         self.query_one("#answers").display = beside or self._panel == "answers"
         self.query_one("#reasons").display = beside or self._panel == "reasons"
-        self.query_one("#about").display = beside or self._panel != "question"
+        lines_to_spare = not self.has_class("-short")
+        self.query_one("#about").display = beside or (self._panel != "question" and lines_to_spare)
 
     def _show_about(self) -> None:
         """What is known of the line that is chosen, or of the question that is asked."""

@@ -86,8 +86,12 @@ class Options(Widget, can_focus=True):
         if self._rows:
             self.cursor = (self.cursor + lines) % len(self._rows)
             self.refresh()
-            places = [y for y, (number, _) in enumerate(self._shown) if number == self.cursor]
-            self.scroll_to_region(Region(0, places[0], 1, len(places)), animate=False)
+
+    @property
+    def chosen_lines(self) -> Region:
+        """Where the chosen answer is drawn."""
+        places = [y for y, (number, _) in enumerate(self._shown) if number == self.cursor] or [0]
+        return Region(0, places[0], 1, len(places))
 
     def render_line(self, y: int) -> Strip:
         number, row = self._shown[y] if y < len(self._shown) else (-1, ())
@@ -253,10 +257,20 @@ class QuestionPane(Container):
             self.post_message(self.Answered(self._question.key, UNKNOWN))
 
     def action_down(self) -> None:
-        self.query_one(Options).move(1)
+        self._move(1)
 
     def action_up(self) -> None:
-        self.query_one(Options).move(-1)
+        self._move(-1)
+
+    def _move(self, lines: int) -> None:
+        self.query_one(Options).move(lines)
+        self.see_chosen()
+
+    def see_chosen(self) -> None:
+        """Scroll to where the keys go, in a terminal that is too low for all of a question."""
+        place = self.keys_go_to
+        lines = place.chosen_lines if isinstance(place, Options) else Region(0, 0, 1, 1)
+        self.scroll_to_region(lines.translate(place.virtual_region.offset), animate=False, force=True)
 
     def action_before(self) -> None:
         self.post_message(self.Turned(-1))

@@ -28,6 +28,7 @@ walk: $(VENV)/.ready
 	$(BIN)/python tests/e2e/walk.py --size 80x24
 	$(BIN)/python tests/e2e/walk.py --size 160x48
 	$(BIN)/python tests/e2e/recipe_walk.py --size 80x24
+	$(BIN)/python tests/e2e/decide_walk.py --size 80x24
 
 pictures: $(VENV)/.ready
 	$(BIN)/python docs/make/pictures.py

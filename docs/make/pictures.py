@@ -46,12 +46,16 @@ class View:
     keys: Sequence[str] = ()
 
 
+_DECIDED = (*"cca36", "enter", *"cbaba90000", "enter", *"1200", "enter")
+"""Answers at Decide by somebody with 36 examples and many requests."""
 VIEWS: Mapping[str, View] = {
     "runs": View((100, 20)),
     "dashboard": View((160, 48), ("enter",)),
     "dashboard-80x24": View((80, 24), ("enter",)),
     "compare": View((160, 48), ("space", "space", "c", "left", "H", "H")),
     "samples": View((120, 36), ("down", "enter", "t")),
+    "decide": View((160, 48), ("2", *_DECIDED, "v")),
+    "decide-80x24": View((80, 24), ("2", *_DECIDED[:6])),
     "help": View((80, 24), ("enter", "question_mark")),
     "palette": View((80, 24), ("enter", "colon", *"zoom")),
 }

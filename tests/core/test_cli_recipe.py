@@ -305,7 +305,7 @@ def test_what_another_program_writes_meanwhile_is_kept(
         recipe_set, "_refuse_new_faults", lambda *words: path.write_text(HEAD + "# by another\n")
     )
     assert recipe("set", "r.toml", "train.seed=8") == 2
-    assert "another program has changed the recipe meanwhile" in capsys.readouterr().err
+    assert "another program has changed the file meanwhile" in capsys.readouterr().err
     assert path.read_text() == HEAD + "# by another\n"
 
 

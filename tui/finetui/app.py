@@ -32,6 +32,7 @@ from finetui_core.themes import DEFAULT, load_theme, theme_files
 if TYPE_CHECKING:
     from finetui.screens.compare import CompareScreen
     from finetui.screens.data import DataScreen
+    from finetui.screens.decide import DecideScreen
     from finetui.screens.palette import Choice
     from finetui.screens.recipe import RecipeScreen
     from finetui.screens.run import RunScreen
@@ -84,6 +85,7 @@ class Studio(App[None]):
         self._opened_data = opened_data
         self._opened_recipe = opened_recipe
         self._train: RunScreen | None = None
+        self._decide: DecideScreen | None = None
         self._data: DataScreen | None = None
         self._recipe: RecipeScreen | None = None
         self._compare: CompareScreen | None = None
@@ -145,6 +147,8 @@ class Studio(App[None]):
         """Go to a station; at Train, to the run opened last or else to the newest one under way."""
         if station == "runs":
             self._leave_station()
+        elif station == "decide":
+            self._show_decide().begin()
         elif station == "data":
             self._show_data().open_last()
         elif station == "recipe":
@@ -162,6 +166,23 @@ class Studio(App[None]):
     def open_data(self, source: str, row: int = 0) -> None:
         """Show a data set at the station Data, from a row on."""
         self._show_data().open(source, row)
+
+    def _show_decide(self) -> "DecideScreen":
+        """The station stays as it is when it is left, with what is not saved."""
+        from finetui.screens.decide import DecideScreen
+
+        if self._decide is None:
+            self._decide = DecideScreen(self._root, self._rows_at_hand)
+            self.install_screen(self._decide, "decide")
+        if self.screen is not self._decide:
+            self._leave_station()
+            self.push_screen(self._decide)
+        return self._decide
+
+    def _rows_at_hand(self) -> tuple[str, str]:
+        """The rows to train on and those kept apart, of the open recipe, or else the open data set."""
+        named = self._recipe.rows if self._recipe is not None else ("", "")
+        return named if named[0] or self._data is None else (self._data.source, "")
 
     def _show_data(self) -> "DataScreen":
         """The station stays as it is when it is left."""
@@ -219,6 +240,8 @@ class Studio(App[None]):
         self._asks_to_quit = False
 
     def _keep_unsaved(self) -> None:
+        if self._decide is not None:
+            self._decide.keep_unsaved()
         if self._recipe is not None and self._recipe.draft is not None:
             from finetui.recipe_files import keep_unsaved
 

@@ -30,3 +30,9 @@ def keep(name: str, value: msgspec.Struct) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(path, msgspec.json.encode(value) + b"\n", durable=False)
+
+
+def forget(name: str) -> None:
+    """Keep nothing under `name` any more."""
+    with contextlib.suppress(OSError):
+        (state_folder() / f"{name}.json").unlink()

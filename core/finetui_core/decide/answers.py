@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from finetui_core.decide.questions import KINDS, UNKNOWN, Answer, Question, Questions
-from finetui_core.errors import InputError
+from finetui_core.decide.questions import KINDS, UNKNOWN, Answer, Question, Questions, same
+from finetui_core.errors import InputError, Problem
 from finetui_core.toml_file import Fault, nearest, placed, read_toml, shown
 
 Answers = Mapping[str, Answer]
@@ -33,6 +33,22 @@ def answers_toml(answers: Answers, questions: Questions) -> str:
         lines += ["", f"# {question.asks}", f"#   {choices(question)}"]
         lines.append(f"{question.key} = {_toml(answers[question.key])}")
     return "\n".join(lines) + "\n"
+
+
+def answers_into(text: str, answers: Answers) -> str:
+    """The text of a file of answers with other answers; its comments and order stay. Raises InputError."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    try:
+        document = tomlkit.parse(text)
+        before = document.unwrap()
+        for key, value in answers.items():
+            if key not in before or not same(before[key], value):
+                document[key] = value
+    except (TOMLKitError, ValueError) as error:
+        raise InputError(Problem(f"the text cannot be changed: {error}")) from error
+    return tomlkit.dumps(document)
 
 
 def choices(question: Question) -> str:

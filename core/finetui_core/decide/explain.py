@@ -140,7 +140,7 @@ def flips(answers: Answers, questions: Questions) -> list[Flip]:
     found: list[Flip] = []
     for key, value in _alternatives(answers, questions):
         verdict = decide({**answers, key: value}, questions).verdict
-        if verdict != now:
+        if verdict != now and not _has(found, {key}, verdict):
             found.append(_flip({key: value}, verdict, answers, questions))
     singles = {key for flip in found for key in flip.changes}
     work = [(key, value) for key, value in _alternatives(answers, questions) if key in _READY]
@@ -159,10 +159,14 @@ def _has(found: list[Flip], keys: set[str], verdict: Verdict) -> bool:
 
 
 def _alternatives(answers: Answers, questions: Questions) -> Iterator[tuple[str, Answer]]:
-    """Other answers to each question; where work changes them, only those that it leads to."""
+    """Other answers to each question, the nearest counts first; where work changes them, only those it leads to."""
     for question in questions.questions:
-        for value in values_of(question, questions):
-            if not same(value, answers[question.key]) and _leads_on(question, value, answers[question.key]):
+        given = answers[question.key]
+        values = values_of(question, questions)
+        if question.unit and isinstance(given, int):
+            values.sort(key=lambda value: abs(int(value) - given))
+        for value in values:
+            if not same(value, given) and _leads_on(question, value, given):
                 yield question.key, value
 
 

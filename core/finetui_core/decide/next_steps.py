@@ -25,7 +25,8 @@ def next_steps(decision: Decision, answers: Answers, questions: Questions) -> tu
         "both": _both,
         "not_yet": _collecting,
     }[decision.verdict]
-    return tuple(steps(decision, answers, questions))
+    measured = (_MEASURE,) if decision.verdict != "not_yet" else ()
+    return (*steps(decision, answers, questions), *measured)
 
 
 def _prompt(decision: Decision, answers: Answers, questions: Questions) -> Iterator[Step]:
@@ -81,3 +82,4 @@ _KEEP_APART = Step(
     "data",
     "ftui data split ROWS.jsonl",
 )
+_MEASURE = Step("Measure it against the other ways on the rows kept apart.", "compare", "ftui compare RECIPE")

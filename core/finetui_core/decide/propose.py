@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import msgspec
 
@@ -30,7 +31,7 @@ def proposals(train: str, val: str | None = None) -> list[Proposal]:
     held_out = len(load(val).rows) if val is not None else 0
     if val is not None:
         kind = "heldout" if held_out >= _HELD_OUT else "informal"
-        found.append(Proposal("eval_set", kind, f"{held_out:,} rows are kept apart in {val}"))
+        found.append(Proposal("eval_set", kind, f"{held_out:,} rows are kept apart in {Path(val).name}"))
     chats = [row for row in loaded.rows if isinstance(row, Conversation)]
     return [*found, *_format(chats), *_removable(chats)]
 

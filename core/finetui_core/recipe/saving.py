@@ -1,4 +1,4 @@
-"""Writing a recipe file: whole or not at all, never over somebody else's change, and never over another file."""
+"""Writing a recipe file, or another small text: whole or not at all, never over a change or a file of another."""
 
 import os
 import stat
@@ -43,15 +43,13 @@ def save_recipe(opened: Opened, text: str) -> None:
         mode = stat.S_IMODE(target.stat().st_mode)
         if not mode & 0o222:
             raise InputError(
-                Problem(
-                    "the recipe is read-only", str(target), "chmod u+w lets it be changed; it is as it was"
-                )
+                Problem("the file is read-only", str(target), "chmod u+w lets it be changed; it is as it was")
             )
         if target.read_bytes() != opened.content:
             raise _changed(opened.path)
         write_atomically(target, mark + text.encode(), mode=mode)
     except (OSError, RuntimeError) as error:
-        raise _unwritten(opened.path, error, "the recipe is as it was") from error
+        raise _unwritten(opened.path, error, "the file is as it was") from error
 
 
 def write_new_recipe(path: Path, text: str) -> None:
@@ -80,10 +78,10 @@ def write_new_recipe(path: Path, text: str) -> None:
 
 
 def _changed(path: Path) -> InputError:
-    what = "another program has changed the recipe meanwhile"
+    what = "another program has changed the file meanwhile"
     return InputError(Problem(what, str(path), "nothing was written: look at it, and try again"))
 
 
 def _unwritten(path: Path, error: Exception, left: str) -> InputError:
     reason = (isinstance(error, OSError) and error.strerror) or str(error)
-    return InputError(Problem(f"the recipe cannot be written: {reason}", str(path), left))
+    return InputError(Problem(f"the file cannot be written: {reason}", str(path), left))

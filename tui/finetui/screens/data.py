@@ -98,6 +98,11 @@ class DataScreen(Screen[None]):
 
     # Opening a file.
 
+    @property
+    def source(self) -> str:
+        """The path of the file that is open, "" for none."""
+        return self._view.file.source if self._view is not None else ""
+
     def open_last(self) -> None:
         """Show the file that was open last, where none is."""
         if self._view is None and (last := last_file()):

@@ -70,6 +70,12 @@ class RecipeScreen(Screen[None]):
         """The recipe that the station Compare is asked about."""
         return self._draft.opened.path if self._draft is not None and self._draft.opened is not None else None
 
+    @property
+    def rows(self) -> tuple[str, str]:
+        """The rows that the open recipe trains on, and those kept apart; "" for none."""
+        checked = self._seen.checked if self._seen is not None else None
+        return (checked.recipe.data.train, checked.recipe.data.val or "") if checked is not None else ("", "")
+
     def compose(self) -> ComposeResult:
         yield StatusLine("recipe")
         yield Lines(id="title")

@@ -10,11 +10,6 @@ from finetui.widgets.plot import Row
 from finetui.widgets.status_line import StatusLine
 
 _TEXTS: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
-    "decide": (
-        "Here ftui will ask about your task and say whether fine-tuning, retrieval or a longer prompt fits it, "
-        "with reasons. It will need your answers, some examples, and what an answer may cost. It is not built yet.",
-        (),
-    ),
     "train": (
         "Here you see one run. No run is open, and none is under way: open one from the list, or press s to start "
         "one.",

@@ -138,7 +138,9 @@ class Table(ScrollView, can_focus=True):
         return max(0, min(cursor, len(self._records) - 1))
 
     def watch_cursor(self, old: int, new: int) -> None:
-        self.scroll_to_region(Region(0, new, 1, 2), animate=False, force=True, immediate=True, x_axis=False)
+        if self.size.height:  # while it is not seen, every line would be outside
+            region = Region(0, new, 1, 2)
+            self.scroll_to_region(region, animate=False, force=True, immediate=True, x_axis=False)
         for row in (old, new):
             self.refresh(Region(0, row + 1 - self.scroll_offset.y, self.size.width, 1))
         self._tell()

@@ -165,6 +165,7 @@ def test_too_few_rows_are_refused(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_real_runs_make_a_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = write_project(tmp_path, rows=80)
     command = [

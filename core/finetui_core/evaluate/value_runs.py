@@ -117,6 +117,7 @@ def _run(folder: Path, recipe: Recipe, share: float, rows: int, seed: int, steps
         "eval.early_stopping_patience": 0,
         "save.steps": steps,
         "save.total_limit": 1,
+        "save.keep_best": "false",
     }
     overrides = tuple(f"{option}={value}" for option, value in settings.items())
     return ValueRun(share, count, seed, f"{share:.0%} of the rows, seed {seed}", overrides, file)

@@ -88,7 +88,7 @@ def test_what_is_left_out_is_counted_by_reason(tmp_path: Path, monkeypatch: pyte
     (folder / "up").symlink_to(tmp_path)
     (folder / "image.png").write_bytes(b"\x89PNG")
     (folder / "fake.md").write_bytes(b"text\0more")
-    (folder / "latin.txt").write_bytes(b"caf\xe9")
+    (folder / "latin.txt").write_bytes(b"\xe9t\xe9")
     (folder / "huge.txt").write_text("x" * 101)
     (folder / "bad.json").write_text("{")
     (folder / "deep.json").write_text("[" * 90)

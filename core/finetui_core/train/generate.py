@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from finetui_core.train.attention import attention
-from finetui_core.train.evaluation import inference
 from finetui_core.train.forward import Rows
+from finetui_core.train.greedy import greedy_batches
 from finetui_core.train.model import causal_model
 
 
@@ -52,46 +50,20 @@ def answer_rows(
 
 def continuations(
     model: Any, tokenizer: Any, prompts: Sequence[np.ndarray], max_new_tokens: int, tokens_per_pass: int
-) -> list[np.ndarray]:
-    """How the model goes on greedily from each prompt: at most `max_new_tokens` ids, with padding after the end.
+) -> list[list[int]]:
+    """How the model goes on greedily from each prompt: at most `max_new_tokens` ids, without the one that ends them.
 
     As many prompts are taken together as keep them and their answers within `tokens_per_pass`, at least one.
+    Nothing is given where memory does not suffice for one alone.
     """
-    inner = causal_model(model)
-    device = inner.get_input_embeddings().weight.device
-    ends = end_tokens(inner, tokenizer)
-    given: dict[int, np.ndarray] = {}
-    with inference(model), attention(inner, inner.config._attn_implementation):
-        for group in _groups(prompts, max_new_tokens, tokens_per_pass):
-            width = max(len(prompts[at]) for at in group)
-            input_ids = torch.zeros((len(group), width), dtype=torch.long)
-            real = torch.zeros((len(group), width), dtype=torch.long)
-            for row, at in enumerate(group):
-                input_ids[row, width - len(prompts[at]) :] = torch.from_numpy(prompts[at].astype(np.int64))
-                real[row, width - len(prompts[at]) :] = 1
-            generated = inner.generate(
-                input_ids=input_ids.to(device),
-                attention_mask=real.to(device),
-                max_new_tokens=max_new_tokens,
-                do_sample=False,
-                eos_token_id=ends,
-                pad_token_id=ends[0] if ends else 0,
-                use_cache=True,
-            )
-            given |= zip(group, generated[:, width:].cpu().numpy(), strict=True)
+    ends = end_tokens(causal_model(model), tokenizer)
+    limits = [max_new_tokens] * len(prompts)
+    given: dict[int, list[int]] = {}
+    for batch in greedy_batches(model, prompts, limits, ends, tokens=tokens_per_pass, rows=len(prompts)):
+        given |= {
+            at: answer.ids if answer else [] for at, answer in zip(batch.numbers, batch.answers, strict=True)
+        }
     return [given[at] for at in range(len(prompts))]
-
-
-def _groups(prompts: Sequence[np.ndarray], max_new_tokens: int, tokens_per_pass: int) -> list[list[int]]:
-    """Places of prompts of similar length, longest first."""
-    groups: list[list[int]] = []
-    for at in sorted(range(len(prompts)), key=lambda at: (-len(prompts[at]), at)):
-        width = (len(prompts[groups[-1][0]]) if groups else 0) + max_new_tokens
-        if groups and (len(groups[-1]) + 1) * width <= tokens_per_pass:
-            groups[-1].append(at)
-        else:
-            groups.append([at])
-    return groups
 
 
 def end_tokens(model: Any, tokenizer: Any) -> list[int]:

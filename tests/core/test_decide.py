@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetui_core.decide.answers import answers_toml, nothing_known, read_answers
+from finetui_core.decide.answers import answers_into, answers_toml, nothing_known, read_answers
 from finetui_core.decide.explain import can_change, explain, next_question, values_of
 from finetui_core.decide.page import page
 from finetui_core.decide.questions import KINDS, SHIPPED, UNKNOWN, Answer, read_questions, shipped
@@ -121,6 +121,18 @@ def test_answers_survive_their_file(tmp_path_factory, answers):
     path = tmp_path_factory.mktemp("answers") / "answers.toml"
     path.write_text(answers_toml(answers, QUESTIONS), encoding="utf-8")
     assert read_answers(path, QUESTIONS) == answers
+
+
+@settings(deadline=None, max_examples=15)
+@given(ANSWERS, ANSWERS)
+def test_answers_change_in_a_file_and_its_comments_stay(tmp_path_factory, before, after):
+    path = tmp_path_factory.mktemp("answers") / "answers.toml"
+    lines = answers_toml(before, QUESTIONS).replace("\nstyle = ", "\n# mine\nstyle = ").splitlines()
+    text = "\n".join(f"{line}  # why" if line and line[0] != "#" else line for line in lines)
+    path.write_text(answers_into(text, after), encoding="utf-8")
+    assert read_answers(path, QUESTIONS) == after
+    written = path.read_text(encoding="utf-8")
+    assert "# mine\nstyle" in written and written.count("  # why") == len(KINDS)
 
 
 @given(ANSWERS)

@@ -326,7 +326,7 @@ async def test_what_was_measured_stands_beside_the_verdict(tmp_path: Path) -> No
         assert "Measured on 200 rows: tuned is better by 12 points" in shown and "\x1b" not in shown
         shown = await press(pilot, "c", "v", "g", "j")
         assert "what was measured counts for more" in " ".join(shown.split())
-        assert "goes to 6 Compare" in shown
+        assert "goes to 6 Compare" in shown and screen_of(pilot).subject == run.root
         assert "[6 Compare]" in await press(pilot, "enter")
 
 

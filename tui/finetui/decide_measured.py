@@ -23,8 +23,13 @@ _OF_ARMS: dict[str, Verdict] = {
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The verdict of a comparison in words; `verdict` is the one of the questions that it stands for, if any."""
+    """What a comparison found, in words.
 
+    `verdict` is the one of the questions that it stands for, None where its rows could not tell; `run` is what it
+    compared, None where that was a recipe before its run.
+    """
+
+    run: Path | None
     rows: int
     test_file: str
     says: str
@@ -36,22 +41,24 @@ def newest_measured(root: Path) -> Measured | None:
     """The newest finished comparison among the runs in `root`, and before a run; one that cannot be read is none."""
     from finetui_core.evaluate.figures import Result  # with numpy, which nothing else here needs
 
-    for path in sorted(_results(root), key=_written, reverse=True):
+    for path, run in sorted(_results(root), key=lambda one: _written(one[0]), reverse=True):
         try:
             found = msgspec.json.decode(path.read_bytes(), type=Result)
         except (OSError, msgspec.MsgspecError):
             continue
-        verdict, plan = found.verdict, found.plan
-        return Measured(plan.rows, plan.test_file, verdict.says, verdict.reasons, _OF_ARMS.get(verdict.arm))
+        judged, plan = found.verdict, found.plan
+        verdict = _OF_ARMS.get(judged.arm) if judged.judgement != "no_difference_shown" else None
+        return Measured(run, plan.rows, plan.test_file, judged.says, judged.reasons, verdict)
     return None
 
 
-def _results(root: Path) -> Iterator[Path]:
+def _results(root: Path) -> Iterator[tuple[Path, Path | None]]:
     from finetui_core.evaluate.figures import ComparisonPaths
 
     for name in run_ids(root):
-        yield ComparisonPaths(RunPaths(root / name).report / "compare").result
-    yield from (ComparisonPaths(folder).result for folder in (root / ".compare").glob("*"))
+        yield ComparisonPaths(RunPaths(root / name).report / "compare").result, root / name
+    for folder in (root / ".compare").glob("*"):
+        yield ComparisonPaths(folder).result, None
 
 
 def _written(path: Path) -> float:

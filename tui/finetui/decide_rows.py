@@ -45,9 +45,11 @@ def title_row(sheet: Sheet, view: View, width: int) -> Row:
 # The verdict.
 
 
-def verdict_rows(view: View, width: int, *, flip: bool) -> list[Row]:
+def verdict_rows(view: View, width: int, compare: str, *, flip: bool) -> list[Row]:
     """The verdict and, once nothing more is to be asked, how clear it is and what would flip it; both needs against
-    their thresholds; what was measured. While questions are asked, the height stays."""
+    their thresholds; what was measured. While questions are asked, the height stays.
+
+    `compare` is what the station is called with its key."""
     if not view.begun:
         rows = _wrapped_row("No verdict yet.", "Each answer brings it nearer.", "strong", "", width)
     elif view.asking:
@@ -61,13 +63,15 @@ def verdict_rows(view: View, width: int, *, flip: bool) -> list[Row]:
     if flip and view.begun and not view.asking and view.explained.flips:
         first = view.explained.flips[0]
         rows += _wrapped_row("It would be", f"{NAMES[first.verdict]} {first.says}", "muted", "", width)
-    return rows + _wrapped_row(*_measured(view), "muted", "accent" if view.measured else "muted", width)
+    return rows + _wrapped_row(
+        *_measured(view, compare), "muted", "accent" if view.measured else "muted", width
+    )
 
 
-def _measured(view: View) -> tuple[str, str]:
+def _measured(view: View, compare: str) -> tuple[str, str]:
     found = view.measured
     if found is None:
-        return "Not measured yet:", "6 compares the ways on your own rows"
+        return "Not measured yet:", f"{compare} does that on your own rows"
     return f"Measured on {found.rows:,} rows:", found.says
 
 

@@ -14,7 +14,15 @@ from finetui import decide_asking
 from finetui.actions import actions_of, bindings, key_name
 from finetui.decide_measured import Measured, newest_measured
 from finetui.decide_proposals import Proposed, propose, rows_in
-from finetui.decide_reasons import REASON_COLUMNS, Reason, Stations, about_reason, reason_records, reasons
+from finetui.decide_reasons import (
+    COMPARE,
+    REASON_COLUMNS,
+    Reason,
+    Stations,
+    about_reason,
+    reason_records,
+    reasons,
+)
 from finetui.decide_rows import ANSWER_COLUMNS, about_question, answer_records, title_row, verdict_rows
 from finetui.decide_sheet import Sheet, new_sheet
 from finetui.decide_view import View, look
@@ -60,6 +68,11 @@ class DecideScreen(Screen[None]):
     @property
     def SCOPES(self) -> tuple[str, ...]:
         return TABLE_SCOPES if isinstance(self.focused, Table) else QUESTION_SCOPES
+
+    @property
+    def subject(self) -> Path | None:
+        """The run whose comparison is told of here."""
+        return self._measured.run if self._measured is not None else None
 
     def compose(self) -> ComposeResult:
         yield StatusLine("decide")
@@ -254,7 +267,8 @@ class DecideScreen(Screen[None]):
         view, width = self._view, self.size.width
         self.query_one("#title", Lines).show((title_row(self._sheet, view, width),))
         verdict = self.query_one("#verdict", Lines)
-        rows = verdict_rows(view, width, flip=self._panel == "question" or self.has_class("-beside"))
+        flip = self._panel == "question" or self.has_class("-beside")
+        rows = verdict_rows(view, width, self._stations()[COMPARE], flip=flip)
         if self.has_class("-short"):
             rows = rows[:1]
         verdict.styles.height = len(rows) + 1  # and the line below

@@ -197,3 +197,34 @@ def test_a_run_that_was_killed_in_an_evaluation_keeps_no_half_of_it(recipe: Path
     assert kept_evaluations(paths, 10) == []
     assert train_here(paths, 2) == 0
     assert [one.step for one in kept_evaluations(paths, 10**9)] == [0, 4, 8]
+
+
+def test_a_run_made_to_recite_says_so(tmp_path: Path, time_for_all: None) -> None:
+    recipe = write_project(tmp_path, dropout=0.0)
+    generator = np.random.default_rng(0)
+    words = ("red", "cup", "sea", "ten", "fog", "ivy", "oak", "pen")
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{at}?"},
+                {"role": "assistant", "content": " ".join(generator.choice(words, 16))},
+            ]
+        }
+        for at in range(16)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("method=full", "learning_rate=0.01", "lr_scheduler_type=constant", "num_train_epochs=120")
+    paths = new_run(
+        recipe,
+        f"data.train={tmp_path}/rows.jsonl",
+        "data.val_fraction=0.5",
+        *(f"train.{one}" for one in options),
+        "eval.steps=1000",
+        "save.steps=1000",
+        "eval.samples=0",
+    )
+    assert train_here(paths) == 0
+    last = events(paths, "evaluation")[-1]
+    assert last["overlap_train"] > 0.6 and last["overlap_val"] < 0.3
+    raised = [event for event in events(paths, "alarm") if event["kind"] == "memorisation"]
+    assert raised and raised[-1]["severity"] == "act" and "recite" in raised[-1]["message"]

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_train_resume import die_and_resume, final_weights
@@ -11,9 +12,10 @@ from test_train_resume import die_and_resume, final_weights
 from finetui_core.runs.evaluations import kept_evaluations, measured_in
 from finetui_core.runs.paths import RunPaths
 from finetui_core.train import budget
-from finetui_core.train.evaluation import probe_text
-from finetui_core.train.forgetting import drift, expected
+from finetui_core.train.evaluation import Documents, probe_text
+from finetui_core.train.forgetting import base_of, drift, expected
 from finetui_core.train.forward import Layout
+from tiny_models import save_model
 from training import KillAt, Killed, curve, events, new_run, train_here, write_project
 
 ROOT = Path(__file__).parents[2]
@@ -40,11 +42,35 @@ def time_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "mistral"])
-def test_an_untouched_adapter_reads_exactly_nothing(
-    tmp_path: Path, architecture: str, monkeypatch: Any
-) -> None:
+def test_an_untouched_adapter_reads_exactly_nothing(tmp_path: Path, architecture: str) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, architecture))
+    model = get_peft_model(
+        base,
+        LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", fan_in_fan_out=architecture == "gpt2"),
+    )
+    trained = [name for name, value in model.named_parameters() if value.requires_grad]
+    generator = np.random.default_rng(1)
+    documents = Documents([generator.integers(0, 290, length) for length in (40, 7, 2, 90)])
+    layout, cpu = Layout(True, True, 2, 100), torch.device("cpu")
+    with base_of(model):
+        before, itself = expected(model, documents, layout, cpu)
+    found = drift(model, documents, before, layout, cpu)
+    assert found.divergence.tolist() == [0.0] * 4
+    assert found.losses.sums.tolist() == itself.losses.sums.tolist()
+    assert [name for name, value in model.named_parameters() if value.requires_grad] == trained
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if name in trained:
+                value.add_(0.1)
+    assert (drift(model, documents, before, layout, cpu).divergence > 0).all()
+
+
+def test_forgetting_is_measured_at_the_ends_where_there_is_no_time(recipe: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(budget, "SHARE", 0.0)
-    paths = new_run(project(tmp_path, architecture), "eval.steps=2")
+    paths = new_run(recipe, "eval.steps=2")
     assert train_here(paths) == 0
     first, *between, last = events(paths, "evaluation")
     assert [first[name] for name in ("probe_rise", "probe_kl", "own_text_rise", "own_text_kl")] == [0.0] * 4
@@ -139,8 +165,10 @@ def test_the_divergence_is_nearly_that_over_the_whole_vocabulary() -> None:
     documents = probe_text(ROOT / "sample_data/general.txt", AutoTokenizer.from_pretrained(folder), 512)
     assert len(documents) == 24
     cpu, packed, padded = torch.device("cpu"), Layout(True, True, 8, 400), Layout(False, False, 5, 400)
-    base = expected(model, documents, packed, cpu)
-    assert drift(model, documents, base, packed, cpu).divergence.tolist() == [0.0] * 24
+    base, itself = expected(model, documents, packed, cpu)
+    untouched = drift(model, documents, base, packed, cpu)
+    assert untouched.divergence.tolist() == [0.0] * 24
+    assert untouched.losses.sums.tolist() == itself.losses.sums.tolist()
     before = log_probabilities(model, documents.pieces)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -169,3 +197,34 @@ def test_a_run_that_was_killed_in_an_evaluation_keeps_no_half_of_it(recipe: Path
     assert kept_evaluations(paths, 10) == []
     assert train_here(paths, 2) == 0
     assert [one.step for one in kept_evaluations(paths, 10**9)] == [0, 4, 8]
+
+
+def test_a_run_made_to_recite_says_so(tmp_path: Path, time_for_all: None) -> None:
+    recipe = write_project(tmp_path, dropout=0.0)
+    generator = np.random.default_rng(0)
+    words = ("red", "cup", "sea", "ten", "fog", "ivy", "oak", "pen")
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{at}?"},
+                {"role": "assistant", "content": " ".join(generator.choice(words, 16))},
+            ]
+        }
+        for at in range(16)
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = ("method=full", "learning_rate=0.01", "lr_scheduler_type=constant", "num_train_epochs=120")
+    paths = new_run(
+        recipe,
+        f"data.train={tmp_path}/rows.jsonl",
+        "data.val_fraction=0.5",
+        *(f"train.{one}" for one in options),
+        "eval.steps=1000",
+        "save.steps=1000",
+        "eval.samples=0",
+    )
+    assert train_here(paths) == 0
+    last = events(paths, "evaluation")[-1]
+    assert last["overlap_train"] > 0.6 and last["overlap_val"] < 0.3
+    raised = [event for event in events(paths, "alarm") if event["kind"] == "memorisation"]
+    assert raised and raised[-1]["severity"] == "act" and "recite" in raised[-1]["message"]

@@ -3,9 +3,10 @@
 All meters together may take `SHARE` of the time that the steps have taken so far. The texts that show forgetting are
 measured before training and at the end in any case, since forgetting is the difference. At every other evaluation the
 meter that was longest not measured comes first, and is measured if what all have taken, with it and with what the end
-still takes, is within the share. What a meter takes is known from its last time; before its first, it is guessed from
-the writing of the base's own text. So a short run is measured at its ends and a long one at every evaluation. A run
-whose two measurements of the texts alone are more than the share, less than a minute for a small model, exceeds it.
+still takes (the texts and a score), is within the share. What a meter takes is known from its last time; before its
+first, it is guessed from the writing of the base's own text. So a short run is measured at its ends and a long one at
+every evaluation. A run whose two measurements of the texts alone are more than the share exceeds it: one of less than
+a minute with a small model.
 
 The clock decides only what is measured at an evaluation, never what is trained: weights, random numbers and schedule
 are the same whatever is measured. What somebody asks for is measured whole and not counted.
@@ -42,10 +43,18 @@ class Budget:
         return self.spent + cost + kept <= SHARE * self.trained
 
     @contextmanager
-    def charge(self, name: str, step: int, share: float = 1.0) -> Iterator[None]:
-        """Count `share` of what the block takes as what the meter takes at a time."""
-        began = time.perf_counter()
-        yield
-        self.costs[name] = share * (time.perf_counter() - began)
+    def charge(self, name: str, step: int, without: str = "") -> Iterator[None]:
+        """Count what the block takes as what the meter takes at a time, less what `without` took alone."""
+        before = self.costs.get(without, 0.0)
+        with self.time(name):
+            yield
+        self.costs[name] = max(0.0, self.costs[name] - before)
         self.spent += self.costs[name]
         self.last[name] = step
+
+    @contextmanager
+    def time(self, name: str) -> Iterator[None]:
+        """Note what the block takes."""
+        began = time.perf_counter()
+        yield
+        self.costs[name] = time.perf_counter() - began

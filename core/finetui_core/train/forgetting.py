@@ -64,13 +64,16 @@ def base_of(model: Any) -> Iterator[None]:
         yield
 
 
-def expected(model: Any, documents: Documents, layout: Layout, device: torch.device) -> Expected:
-    """What the model expects; call it inside `base_of`, or before a model's first step."""
-    positions = sum(len(piece) - 1 for piece in documents.pieces)
-    tops: list[torch.Tensor] = [torch.empty(0)] * positions
-    outcomes = list(tops)
+def expected(
+    model: Any, documents: Documents, layout: Layout, device: torch.device
+) -> tuple[Expected, Drift]:
+    """What the model expects, and its drift from itself; call it inside `base_of`, or before the first step."""
+    counts = np.array([len(piece) - 1 for piece in documents.pieces], dtype=np.int64)
+    tops: list[torch.Tensor] = [torch.empty(0)] * int(counts.sum())
+    outcomes, nats = list(tops), np.zeros(len(tops))
 
     def keep(places: NDArray[np.int64], log_probabilities: torch.Tensor, targets: torch.Tensor) -> None:
+        nats[places] = _nats(log_probabilities, targets)
         top = log_probabilities.topk(min(TOP, log_probabilities.shape[1]), dim=1).indices
         for place, tokens, values in zip(
             places.tolist(), top.cpu(), _coarse(log_probabilities, top).cpu(), strict=True
@@ -78,7 +81,8 @@ def expected(model: Any, documents: Documents, layout: Layout, device: torch.dev
             tops[place], outcomes[place] = tokens, values
 
     _each_chunk(model, documents, layout, device, keep)
-    return Expected(torch.stack(tops).to(torch.int32), torch.stack(outcomes))
+    found = Expected(torch.stack(tops).to(torch.int32), torch.stack(outcomes))
+    return found, Drift(_by_document(nats, counts), np.zeros(len(counts)))
 
 
 def drift(model: Any, documents: Documents, base: Expected, layout: Layout, device: torch.device) -> Drift:
@@ -87,7 +91,7 @@ def drift(model: Any, documents: Documents, base: Expected, layout: Layout, devi
     nats, divergence = np.zeros(int(counts.sum())), np.zeros(int(counts.sum()))
 
     def compare(places: NDArray[np.int64], log_probabilities: torch.Tensor, targets: torch.Tensor) -> None:
-        nats[places] = -log_probabilities.gather(1, targets[:, None])[:, 0].double().cpu().numpy()
+        nats[places] = _nats(log_probabilities, targets)
         before = base.log_probabilities[places].to(log_probabilities.device)
         now = _coarse(log_probabilities, base.tokens[places].to(log_probabilities.device, torch.int64))
         chance = before.exp()
@@ -95,10 +99,17 @@ def drift(model: Any, documents: Documents, base: Expected, layout: Layout, devi
         divergence[places] = terms.sum(dim=1).double().cpu().numpy()
 
     _each_chunk(model, documents, layout, device, compare)
-    starts = np.cumsum(counts) - counts
-    return Drift(
-        RowLosses(np.add.reduceat(nats, starts), counts), np.add.reduceat(divergence, starts) / counts
-    )
+    per_document = _by_document(divergence, counts)
+    return Drift(_by_document(nats, counts), per_document.per_token)
+
+
+def _nats(log_probabilities: torch.Tensor, targets: torch.Tensor) -> NDArray[np.float64]:
+    nats: NDArray[np.float64] = -log_probabilities.gather(1, targets[:, None])[:, 0].double().cpu().numpy()
+    return nats
+
+
+def _by_document(of_tokens: NDArray[np.float64], counts: NDArray[np.int64]) -> RowLosses:
+    return RowLosses(np.add.reduceat(of_tokens, np.cumsum(counts) - counts), counts)
 
 
 Taker = Callable[[NDArray[np.int64], torch.Tensor, torch.Tensor], None]

@@ -130,7 +130,8 @@ def measure(session: Session, meters: Meters, step: int, output: Output, *, aske
             meters.off.add(name)
             output.event("meter_off", step=step, meter=name, reason=first_line(error))
     if found.samples is None and recipe.samples:
-        found.samples = answers(session)
+        with budget.time("samples"):
+            found.samples = answers(session)
     return found
 
 
@@ -151,35 +152,38 @@ def answers(session: Session, more: tuple[int, ...] = ()) -> list[Sample]:
 
 def _text(name: str) -> Callable[[Session, Meters, Budget, Found, int], None]:
     def meter(session: Session, meters: Meters, budget: Budget, found: Found, step: int) -> None:
-        text = meters.texts.get(name) or _base_text(session, name, budget, step)
-        if text is None:
+        if name not in meters.texts and not _find_base(session, meters, name, budget, found, step):
             return
-        meters.texts[name] = text
-        with budget.charge(name, step):
-            found.texts[name] = drift(session.model, *text, session.layout, session.device)
+        if name not in found.texts:
+            with budget.charge(name, step):
+                found.texts[name] = drift(session.model, *meters.texts[name], session.layout, session.device)
 
     return meter
 
 
-def _base_text(session: Session, name: str, budget: Budget, step: int) -> tuple[Documents, Expected] | None:
-    """The documents with what the base expects of them: kept in the run, or found now.
+def _find_base(session: Session, meters: Meters, name: str, budget: Budget, found: Found, step: int) -> bool:
+    """The documents with what the base expects of them: kept in the run, or found now, before training at once.
 
-    The base of a model that is trained in full is gone after the first step; without what was kept there is None.
+    The base of a model that is trained in full is gone after the first step; without what was kept there is none.
     """
     path = session.paths.base_of_text(name)
     kept = kept_base(path)
     if kept is not None and (name == "own_text" or (session.probe and same(kept[0], session.probe))):
-        return kept
+        meters.texts[name] = kept
+        return True
     if step and session.recipe.train.method == "full":
-        return None
+        return False
     with base_of(session.model):
         documents = session.probe if name == "probe" else _own_text(session, budget, step)
         assert documents is not None
-        with budget.charge(f"base of {name}", step):
-            text = documents, expected(session.model, documents, session.layout, session.device)
+        with budget.charge(name, step):
+            base, itself = expected(session.model, documents, session.layout, session.device)
+    if step == 0:
+        found.texts[name] = itself
+    meters.texts[name] = (documents, base)
     with suppress(OSError):
-        keep_base(path, *text)
-    return text
+        keep_base(path, documents, base)
+    return True
 
 
 def _own_text(session: Session, budget: Budget, step: int) -> Documents:
@@ -194,8 +198,9 @@ def _own_text(session: Session, budget: Budget, step: int) -> Documents:
             length=length,
             seed=recipe.train.seed,
         )
-    for meter, tokens in (("task", recipe.eval.sample_max_new_tokens), ("overlap", 2 * OWN_LENGTH)):
-        budget.costs.setdefault(meter, budget.costs["writing"] * tokens / length)
+    times = {"task": recipe.eval.sample_max_new_tokens / (2 * OWN_LENGTH), "overlap": 2.0}
+    for meter, factor in times.items():
+        budget.costs.setdefault(meter, factor * budget.costs["writing"])
     return Documents(texts)
 
 
@@ -207,11 +212,11 @@ def _overlap(session: Session, meters: Meters, budget: Budget, found: Found, ste
 
 
 def _task(session: Session, meters: Meters, budget: Budget, found: Found, step: int) -> None:
-    """Score some answers; those that a person reads anyway are not counted as a cost."""
+    """Score some answers; what those take that a person reads anyway is not counted as a cost."""
     assert meters.asked is not None
     shown = [number for number in session.val_rows[: session.recipe.eval.samples] if _asks(session, number)]
     more = [number for number in meters.asked.numbers if number not in shown]
-    with budget.charge("task", step, len(more) / (len(shown) + len(more))):
+    with budget.charge("task", step, without="samples"):
         given = answers(session, tuple(more))
     of_number = dict(zip([*shown, *more], given, strict=True))
     found.samples = given[: len(shown)]

@@ -30,7 +30,7 @@ class RowLosses:
 
 @dataclass(frozen=True, slots=True)
 class Overlaps:
-    """For rows of training and of validation, the share of the answer's word sequences that the model gives by heart.
+    """For rows of training and of validation, the share of the answer's token sequences that it gives by heart.
 
     Each is the 6-gram overlap of a greedy continuation of the first half of the answer with the second, 0 to 1.
     """

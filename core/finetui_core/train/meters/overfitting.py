@@ -1,0 +1,149 @@
+"""Overfitting: the validation loss has risen above its best by more than chance explains.
+
+The losses of the same rows are compared row by row with those around the best evaluation. Two kinds of chance count:
+which rows there are (the spread of the paired differences), and the wobble of the weights, which moves all rows
+together (the median absolute second difference of the evaluations' means). It takes two evaluations running.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finetui_core.train.meters.figures import Alarm, Measured, RowLosses, Severity
+
+FEWEST_ROWS = 40
+LEAST, MUCH = 0.01, 0.05
+"""Shares of the best loss: from the first on it is told, from the second on something should be done."""
+ERRORS = 3.0
+PATIENCE = 3
+_USUAL_WOBBLE, _LEAST_WOBBLE = 0.008, 0.002
+"""Shares of the loss: what is taken for the wobble until five evaluations show it, and at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """How far an evaluation lies above the best before it: nats per token, and the standard error."""
+
+    nats: float
+    error: float
+    best_loss: float
+    best: Measured
+
+    @property
+    def share(self) -> float:
+        return self.nats / self.best_loss if self.best_loss > 0 else 0.0
+
+    @property
+    def is_hit(self) -> bool:
+        return self.share >= LEAST and self.nats >= ERRORS * self.error
+
+
+def findings(history: Sequence[Measured]) -> list[Alarm | None]:
+    """What is to be said at each evaluation, judged by it and those before it."""
+    found: list[Alarm | None] = []
+    seen: list[Excess | None] = []
+    measured: list[tuple[Measured, RowLosses]] = []
+    means: list[float] = []
+    for now in history:
+        standing = found[-1] if found else None
+        if now.val is None:
+            found.append(standing)
+            continue
+        measured.append((now, now.val))
+        means.append(now.val.mean)
+        seen.append(excess(measured, means))
+        found.append(_finding(now, now.val, seen, standing))
+    return found
+
+
+def excess(measured: Sequence[tuple[Measured, RowLosses]], means: Sequence[float]) -> Excess | None:
+    """How far the newest lies above the best before it; None where there is none of the same rows.
+
+    The best evaluation stands with the neighbours that lie no further off than wobble explains, so that a single
+    lucky one is not the measure.
+    """
+    now, before = measured[-1][1], measured[:-1]
+    same_rows = all(len(losses.sums) == len(now.sums) for _, losses in before)
+    if not before or not same_rows or not all(map(math.isfinite, means)):
+        return None
+    place = min(range(len(before)), key=means.__getitem__)
+    wobble = _wobble(means)
+    near = [
+        other
+        for other in range(max(0, place - 1), min(place + 2, len(before)))
+        if means[other] - means[place] <= 3 * wobble
+    ]
+    reference = np.mean([before[other][1].sums for other in near], axis=0)
+    nats, error = paired(now, reference)
+    error = math.hypot(error, wobble * math.sqrt(1 + 1 / len(near)))
+    return Excess(nats, error, float(reference.sum() / now.tokens.sum()), before[place][0])
+
+
+def paired(now: RowLosses, reference: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean difference in nats per token from `reference`, sums over the same rows, and its standard error."""
+    differences, tokens, rows = now.sums - reference, float(now.tokens.sum()), len(reference)
+    mean = float(differences.sum()) / tokens
+    if rows < 2:
+        return mean, math.inf
+    rest = differences - mean * now.tokens
+    return mean, math.sqrt(rows / (rows - 1) * float((rest * rest).sum())) / tokens
+
+
+def _wobble(means: Sequence[float]) -> float:
+    """Standard deviation of the means around their course; that of second differences is sqrt(6) as much."""
+    bends = np.abs(np.diff(means, 2))
+    seen = 1.4826 * float(np.median(bends)) / math.sqrt(6) if len(bends) else 0.0
+    return max(seen, means[-1] * (_LEAST_WOBBLE if len(bends) >= 3 else _USUAL_WOBBLE))
+
+
+def _finding(
+    now: Measured, losses: RowLosses, seen: Sequence[Excess | None], standing: Alarm | None
+) -> Alarm | None:
+    latest = seen[-1]
+    if latest is None:
+        return None
+    if len(losses.sums) < FEWEST_ROWS:
+        return _few_rows(now, losses, seen[-PATIENCE:])
+    twice = latest.is_hit and seen[-2] is not None and seen[-2].is_hit
+    if twice or (standing is not None and latest.share >= LEAST):
+        return _alarm(now, losses, latest)
+    return None
+
+
+def _few_rows(now: Measured, losses: RowLosses, last: Sequence[Excess | None]) -> Alarm | None:
+    """Patience, as early stopping has it, is all that so few rows allow."""
+    above = [one for one in last if one is not None and one.share >= LEAST]
+    if len(above) < PATIENCE:
+        return None
+    rows, best = len(losses.sums), above[-1].best.step
+    return Alarm(
+        "overfitting",
+        "watch",
+        now.step,
+        f"validation loss is {above[-1].share:.1%} above its best at step {best:,} "
+        f"({PATIENCE} evaluations running, on {rows} rows: too few rows to judge; {FEWEST_ROWS} would do)",
+        best,
+        f"Hold out at least {FEWEST_ROWS} rows for validation; until then trust save.keep_best.",
+    )
+
+
+def _alarm(now: Measured, losses: RowLosses, latest: Excess) -> Alarm:
+    severity: Severity = "act" if latest.share >= MUCH else "watch"
+    best = latest.best
+    message = (
+        f"validation loss is {latest.share:.1%} above its best at step {best.step:,} "
+        f"({latest.nats:+.3f} ± {latest.error:.3f} nats on {len(losses.sums)} rows, two evaluations running)"
+    )
+    if now.train_loss is not None and best.train_loss is not None and now.train_loss > best.train_loss:
+        remedy = "Training loss rose too, so it is no overfitting: lower train.learning_rate."
+        return Alarm("diverging", severity, now.step, message, best.step, remedy)
+    remedy = (
+        "It never was below the untrained model: lower train.learning_rate."
+        if best.step == 0
+        else f"Take the checkpoint of step {best.step:,} (save.keep_best); next time fewer epochs, a lower "
+        "train.learning_rate, or more rows."
+    )
+    return Alarm("overfitting", severity, now.step, message, best.step, remedy)

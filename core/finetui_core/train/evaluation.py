@@ -83,7 +83,7 @@ def mean_loss(
     inner = causal_model(model)
     lengths = {number: len(rows[number][0]) for number in numbers}
     mine = share_of_process(numbers, lengths, processes.index, processes.count)
-    total = torch.zeros((), dtype=torch.float64, device=_summing_device(device))
+    total = torch.zeros((), dtype=torch.float64, device=summing_device(device))
     with inference(model):
         for one in passes_of(rows, mine, layout, device):
             with attention(inner, attention_for(inner, one)):
@@ -92,7 +92,7 @@ def mean_loss(
     return float(processes.add(total)) / tokens
 
 
-def _summing_device(device: torch.device) -> torch.device:
+def summing_device(device: torch.device) -> torch.device:
     """Apple's GPU has no float64; the sum is then kept on the CPU."""
     return torch.device("cpu") if device.type == "mps" else device
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from finetui_core.train.attention import PACKED, attention
-from finetui_core.train.loss import head_loss
+from finetui_core.train.loss import head_loss, head_token_losses, token_losses
 
 
 class Rows(Protocol):
@@ -151,6 +151,23 @@ def summed_loss(model: Any, one: Pass, *, own_head: bool) -> torch.Tensor:
         return head_loss(_rows_at(hidden, one.predicting), one.targets, model.get_output_embeddings())
     logits = _rows_at(model(**inputs).logits, one.predicting)
     return F.cross_entropy(logits.float(), one.targets, reduction="sum")
+
+
+def loss_by_token(model: Any, one: Pass, *, own_head: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """`summed_loss` without a gradient, the same bit for bit, and what each of `one.targets` adds to it."""
+    inputs = _inputs(one, model.config._attn_implementation)
+    if own_head:
+        hidden = _decoder(model)(**inputs).last_hidden_state
+        return head_token_losses(_rows_at(hidden, one.predicting), one.targets, model.get_output_embeddings())
+    return token_losses(_rows_at(model(**inputs).logits, one.predicting), one.targets)
+
+
+def rows_of_targets(one: Pass) -> torch.Tensor:
+    """For each of `one.targets`, which of the rows of the pass it is in, counted in the order they were given."""
+    if one.document_lengths is None:
+        return one.predicting // one.input_ids.shape[1]
+    ends = torch.tensor(one.document_lengths, device=one.predicting.device).cumsum(0)
+    return torch.bucketize(one.predicting, ends, right=True)
 
 
 def _rows_at(states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

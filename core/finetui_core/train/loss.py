@@ -69,3 +69,24 @@ def _head_loss_without_gradient(
         logits = head(hidden[start : start + CHUNK_TOKENS]).float()
         total += F.cross_entropy(logits, targets[start : start + CHUNK_TOKENS], reduction="sum")
     return total
+
+
+def head_token_losses(
+    hidden: torch.Tensor, targets: torch.Tensor, head: torch.nn.Module
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`head_loss` without a gradient, the same bit for bit, and what each token adds to it, float32 (tokens,)."""
+    total = hidden.new_zeros((), dtype=torch.float32)
+    each = []
+    for start in range(0, hidden.shape[0], CHUNK_TOKENS):
+        chunk = slice(start, start + CHUNK_TOKENS)
+        summed, losses = token_losses(head(hidden[chunk]), targets[chunk])
+        total += summed
+        each.append(losses)
+    return total, torch.cat(each) if each else hidden.new_zeros(0, dtype=torch.float32)
+
+
+def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross-entropy summed as F.cross_entropy does, and that of each token."""
+    log_probabilities = F.log_softmax(logits.float(), dim=-1)
+    each = -log_probabilities.gather(1, targets[:, None])[:, 0]
+    return F.nll_loss(log_probabilities, targets, reduction="sum"), each

@@ -1,0 +1,68 @@
+"""The loss of each row of a set, from the same passes that give its mean."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from finetui_core.train.attention import attention
+from finetui_core.train.batches import share_of_process
+from finetui_core.train.evaluation import ALONE, Processes, groups_of, inference, summing_device
+from finetui_core.train.forward import (
+    Layout,
+    Rows,
+    attention_for,
+    loss_by_token,
+    packed_pass,
+    padded_pass,
+    rows_of_targets,
+    supervised_tokens,
+)
+from finetui_core.train.meters.figures import RowLosses
+from finetui_core.train.model import causal_model
+
+
+def row_losses(
+    model: Any,
+    rows: Rows,
+    numbers: Sequence[int],
+    layout: Layout,
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> RowLosses:
+    """The loss of each of `numbers`, in their order; every process of the run has all of them."""
+    return mean_and_row_losses(model, rows, numbers, layout, device, processes)[1]
+
+
+def mean_and_row_losses(
+    model: Any,
+    rows: Rows,
+    numbers: Sequence[int],
+    layout: Layout,
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> tuple[float, RowLosses]:
+    """What `evaluation.mean_loss` gives, bit for bit, and the loss of each row, at the cost of one of them.
+
+    Rows are summed in float64.
+    """
+    inner = causal_model(model)
+    lengths = {number: len(rows[number][0]) for number in numbers}
+    places = {number: place for place, number in enumerate(numbers)}
+    sums = np.zeros(len(numbers))
+    total = torch.zeros((), dtype=torch.float64, device=summing_device(device))
+    mine = share_of_process(numbers, lengths, processes.index, processes.count)
+    with inference(model):
+        for group in groups_of(mine, lengths, layout):
+            one = packed_pass(rows, group, device) if layout.packed else padded_pass(rows, group, device)
+            with attention(inner, attention_for(inner, one)):
+                summed, each = loss_by_token(inner, one, own_head=layout.own_head)
+            total += summed.to(total.device, total.dtype)
+            of_group = np.bincount(
+                rows_of_targets(one).cpu().numpy(), each.cpu().double().numpy(), minlength=len(group)
+            )
+            sums[[places[number] for number in group]] = of_group
+    of_all = processes.add(torch.cat([torch.from_numpy(sums).to(total.device), total[None]])).cpu().numpy()
+    tokens = np.array([supervised_tokens(rows[number][1]) for number in numbers], dtype=np.int64)
+    return float(of_all[-1]) / int(tokens.sum()), RowLosses(of_all[:-1], tokens)

@@ -66,7 +66,7 @@ WHOLE = """\
  train       loss 1.4853   best 1.4625 at step 95   1,204 tokens/s   epoch 1.50
  validation  loss 1.8278   best 1.8278 at step 100   perplexity 6.22
  machine     no GPU: CPU 87 %, memory 3.2 GiB of 16.0 GiB
-[d charts] o log  v events  t samples  r recipe  m machine  i numbers
+[d charts] o log  v events  t samples  r recipe  m machine  i numbers  M meters
  loss   ⠢ train 1.4853  ━ mean of 5 1.6026  ◆ validation 1.8278
  × nan at step 60  ▲ checkpoint
  │⠑⠤⢤⣀⣄ ⡀

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from finetui_core.runs.alarms import is_grave, kind_in_words
 from finetui_core.wording import count, loss, perplexity, size
 
 
@@ -40,6 +41,7 @@ def _evaluation(event: Mapping[str, Any]) -> tuple[str, str]:
     best = ", the best so far" if event.get("best") else ""
     value = event.get("eval_loss")
     probe = f", general text {loss(event['probe_loss'])}" if "probe_loss" in event else ""
+    probe += f" ({event['probe_rise']:+.3f})" if event.get("probe_rise") is not None else ""
     return f"validation loss {loss(value)}, perplexity {perplexity(value)}{probe}{_at_step(event)}{best}", ""
 
 
@@ -66,7 +68,14 @@ def _control(event: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _alarm(event: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{event['message']}{_at_step(event)}", "warning"
+    if not event.get("severity"):
+        return f"{event['message']}{_at_step(event)}", "warning"
+    head = f"{event['severity']}: {kind_in_words(event)}{_at_step(event)}"
+    return f"{head}: {event['message']}", "bad" if is_grave(event) else "warning"
+
+
+def _alarm_over(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{kind_in_words(event)} is over{_at_step(event)}", "good"
 
 
 def _error(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -101,6 +110,7 @@ _SENTENCES = {
     "samples": _samples,
     "control": _control,
     "alarm": _alarm,
+    "alarm_over": _alarm_over,
     "error": _error,
     "resumed": _resumed,
     "finished": _finished,

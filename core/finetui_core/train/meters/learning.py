@@ -88,7 +88,7 @@ def _gradients(steps: Sequence[StepLoss]) -> Alarm | None:
         "diverging",
         "watch",
         steps[-1].step,
-        f"gradients are {last[-1].grad_norm / middle:,.0f} times as long as usual while the loss rises "
+        f"gradients are {last[-1].grad_norm / middle:,.0f} times their usual, and the loss rises "
         f"(norm {last[-1].grad_norm:.3g} after {middle:.3g}, loss {now:.3g} after {losses.mean():.3g})",
         None,
         "If it goes on, lower train.learning_rate or raise train.warmup_steps.",
@@ -118,7 +118,8 @@ def _not_learning(now: Measured, fell: float, change: float, error: float, done:
         "not_learning",
         "act",
         now.step,
-        f"validation loss moved by {-fell:+.1%} in {done:.0%} of the steps ({change:+.4f} ± {error:.4f} nats)",
+        f"validation loss moved by {-100 * fell:+.1f} % in {100 * done:.0f} % of the steps "
+        f"({change:+.4f} ± {error:.4f} nats)",
         None,
         "Raise train.learning_rate; look at what is trained on (data.train_on, the chat template) in Data.",
     )
@@ -164,7 +165,8 @@ def _plateau(now: Measured, begin: int, trained: float, validated: float) -> Ala
         "plateau",
         "watch",
         now.step,
-        f"no loss has moved since step {begin:,} (training {trained:+.1%}, validation {validated:+.1%})",
+        f"no loss has moved since step {begin:,} "
+        f"(training {100 * trained:+.1f} %, validation {100 * validated:+.1f} %)",
         None,
         "More epochs will not help: stop here, or change data or train.learning_rate.",
     )

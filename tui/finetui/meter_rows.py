@@ -6,7 +6,7 @@ from typing import Any
 
 from finetui.picture import LABEL_WIDTH
 from finetui.text import wrapped
-from finetui.widgets.plot import Row, Span
+from finetui.widgets.plot import Row
 from finetui_core import wording
 from finetui_core.runs.alarms import gist, go_back_to, is_grave, kind_in_words, severity_in_words
 
@@ -25,7 +25,7 @@ _COLUMNS = (
 )
 """Heading and width; 79 cells in all."""
 _MEANINGS = (
-    ("validation", "nats per token on rows that are not trained on. Rises while it overfits."),
+    ("validation", "nats per token on rows that are not trained on; * the best until then."),
     ("general text", "how much more a general text costs than before training, in nats and perplexity."),
     ("own text", "the same for text that the base wrote itself. From 0.05 on it forgets, from 0.15 on much."),
     ("KL", "how far the model's predictions are from the base's on that text, in nats per token."),
@@ -90,7 +90,7 @@ def _paragraph(head: Row, text: str, style: str, width: int) -> list[Row]:
 def _evaluation_row(event: Record) -> Row:
     values = (
         wording.count(event.get("step")),
-        wording.loss(event.get("eval_loss")),
+        wording.loss(event.get("eval_loss")) + (" *" if event.get("best") else "  "),
         _rise(event.get("probe_rise")),
         _short(event.get("probe_kl")),
         _rise(event.get("own_text_rise")),
@@ -98,8 +98,7 @@ def _evaluation_row(event: Record) -> Row:
         wording.percent(event.get("overlap_train")),
         wording.percent(event.get("overlap_val")),
     )
-    best: Span = ("  best", "good") if event.get("best") else ("", "")
-    return (*((f"{value:>{cells}}", "") for value, (_, cells) in zip(values, _COLUMNS, strict=True)), best)
+    return tuple((f"{value:>{cells}}", "") for value, (_, cells) in zip(values, _COLUMNS, strict=True))
 
 
 def _rise(value: object) -> str:

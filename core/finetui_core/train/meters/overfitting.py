@@ -2,7 +2,7 @@
 
 The losses of the same rows are compared row by row with those around the best evaluation. Two kinds of chance count:
 which rows there are (the spread of the paired differences), and the wobble of the weights, which moves all rows
-together (the second differences of the evaluations' means). It takes two evaluations running.
+together (the third differences of the evaluations' means). It takes two evaluations running.
 """
 
 import math
@@ -21,6 +21,8 @@ ERRORS = 3.0
 PATIENCE = 3
 _USUAL_WOBBLE, _LEAST_WOBBLE, _WEIGHT = 0.012, 0.002, 3
 """Shares of the loss: the wobble that is taken for granted, as much as three measured bends weigh; and the least."""
+_NEAR = 1.1
+"""Of the least loss: what lies higher is the fall of the beginning, which tells nothing of the wobble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +95,17 @@ def paired(now: RowLosses, reference: NDArray[np.float64]) -> tuple[float, float
 
 
 def _wobble(means: Sequence[float]) -> float:
-    """Standard deviation of the means around their course.
+    """Standard deviation of the means around their course, since they first came near their least.
 
-    From second differences, whose own is sqrt(6) of it: the mean of their smaller four fifths, so that a jump or the
-    fall of the first evaluations does not count, over the 0.56 that it is of a normal deviate's.
+    From third differences, in which a smooth fall or rise nearly vanishes and which spread sqrt(20) times as wide:
+    the mean of the smaller four fifths of their sizes, so that a jump does not count, over the 0.56 that this is of a
+    normal deviate's.
     """
-    bends = np.sort(np.abs(np.diff(means, 2)))
+    near = _NEAR * min(means)
+    begin = next(place for place, mean in enumerate(means) if mean <= near)
+    bends = np.sort(np.abs(np.diff(means[begin:], 3)))
     number = len(bends)
-    seen = float(bends[: math.ceil(0.8 * number)].mean()) / 0.56 / math.sqrt(6) if number else 0.0
+    seen = float(bends[: math.ceil(0.8 * number)].mean()) / 0.56 / math.sqrt(20) if number else 0.0
     usual = _USUAL_WOBBLE * means[-1]
     blended = math.sqrt((_WEIGHT * usual**2 + number * seen**2) / (_WEIGHT + number))
     return max(blended, _LEAST_WOBBLE * means[-1])

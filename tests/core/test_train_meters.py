@@ -1,230 +1,241 @@
-"""What a run measures at its evaluations, what it costs the training (nothing), and what a resumed run remembers."""
+"""What the meters conclude, on courses of runs whose truth is known."""
 
-import json
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from time import perf_counter
 
 import numpy as np
 import pytest
-import torch
-from test_train_resume import die_and_resume, final_weights
 
-from finetui_core.runs.evaluations import kept_evaluations, measured_in
-from finetui_core.runs.paths import RunPaths
-from finetui_core.train import budget
-from finetui_core.train.evaluation import Documents, probe_text
-from finetui_core.train.forgetting import base_of, drift, expected
-from finetui_core.train.forward import Layout
-from tiny_models import save_model
-from training import KillAt, Killed, curve, events, new_run, train_here, write_project
+from finetui_core.train.meters import forgetting, memorisation, overfitting
+from finetui_core.train.meters.figures import Alarm, Measured, StepLoss
+from finetui_core.train.meters.judge import ended, judge
+from simulated_meters import (
+    LEVEL,
+    Noise,
+    delays,
+    falling,
+    false_alarms,
+    history,
+    patience,
+    resting,
+    steps,
+    turning,
+    with_overlaps,
+    with_texts,
+)
 
-ROOT = Path(__file__).parents[2]
-METERS = ("probe_loss", "probe_rise", "probe_kl", "own_text_loss", "own_text_rise", "own_text_kl")
-OTHERS = ("overlap_train", "overlap_val", "task_metric", "task_score", "task_rows")
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return project(tmp_path_factory.mktemp("project"), "llama")
-
-
-def project(folder: Path, architecture: str) -> Path:
-    recipe = write_project(folder, architecture=architecture)
-    (folder / "probe.txt").write_text("General text that has nothing to do with orders.\n" * 20)
-    written = recipe.read_text().replace("[eval]\n", '[eval]\nforgetting_probe = "probe.txt"\n')
-    recipe.write_text(written)
-    return recipe
+SEED = 3
+LONGEST_GIST = 54  # cells of the line above the charts at 80 columns, beside kind, severity and key
 
 
-@pytest.fixture
-def time_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "SHARE", 1e9)
-
-
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "mistral"])
-def test_an_untouched_adapter_reads_exactly_nothing(tmp_path: Path, architecture: str) -> None:
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    base = AutoModelForCausalLM.from_pretrained(save_model(tmp_path, architecture))
-    model = get_peft_model(
-        base,
-        LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", fan_in_fan_out=architecture == "gpt2"),
-    )
-    trained = [name for name, value in model.named_parameters() if value.requires_grad]
-    generator = np.random.default_rng(1)
-    documents = Documents([generator.integers(0, 290, length) for length in (40, 7, 2, 90)])
-    layout, cpu = Layout(True, True, 2, 100), torch.device("cpu")
-    with base_of(model):
-        before, itself = expected(model, documents, layout, cpu)
-    found = drift(model, documents, before, layout, cpu)
-    assert found.divergence.tolist() == [0.0] * 4
-    assert found.losses.sums.tolist() == itself.losses.sums.tolist()
-    assert [name for name, value in model.named_parameters() if value.requires_grad] == trained
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            if name in trained:
-                value.add_(0.1)
-    assert (drift(model, documents, before, layout, cpu).divergence > 0).all()
-
-
-def test_forgetting_is_measured_at_the_ends_where_there_is_no_time(recipe: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(budget, "SHARE", 0.0)
-    paths = new_run(recipe, "eval.steps=2")
-    assert train_here(paths) == 0
-    first, *between, last = events(paths, "evaluation")
-    assert [first[name] for name in ("probe_rise", "probe_kl", "own_text_rise", "own_text_kl")] == [0.0] * 4
-    assert last["probe_kl"] > 1e-4 and last["own_text_kl"] > 1e-4
-    assert last["probe_rise"] == pytest.approx(last["probe_loss"] - first["probe_loss"])
-    assert not any(set(event) & {*METERS, *OTHERS} for event in between)
-
-
-def test_all_is_measured_where_there_is_time(recipe: Path, time_for_all: None) -> None:
-    paths = new_run(recipe, "eval.sample_max_new_tokens=32")
-    assert train_here(paths) == 0
-    evaluations = events(paths, "evaluation")
-    assert all(set(METERS) <= set(event) for event in evaluations)
-    assert all(set(OTHERS) <= set(event) for event in evaluations[1:])
-    assert evaluations[-1]["task_metric"] in ("exact_match", "token_f1", "rouge_l")
-    assert 0 <= evaluations[-1]["overlap_train"] <= 1
-    kept = [measured_in(one) for one in kept_evaluations(paths, 10**9)]
-    assert [one.step for one in kept] == [event["step"] for event in evaluations]
-    for one, event in zip(kept, evaluations, strict=True):
-        assert one.val is not None and one.own_text is not None and one.probe_kl is not None
-        assert one.val.mean == pytest.approx(event["eval_loss"], rel=1e-6)
-        assert one.own_text.mean == event["own_text_loss"]
-        assert one.probe_kl.mean() == event["probe_kl"]
-        assert len(one.own_text.sums) >= 24
-
-
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_what_is_measured_changes_nothing_that_is_trained(
-    recipe: Path, method: str, time_for_all: None
-) -> None:
-    measured = new_run(recipe, f"train.method={method}")
-    bare = new_run(recipe, f"train.method={method}", "eval.meters=false", "eval.samples=0")
-    assert train_here(measured) == 0
-    assert train_here(bare) == 0
-    assert curve(measured) == curve(bare)
-    assert final_weights(measured) == final_weights(bare)
-    assert not set(OTHERS) & set(events(bare, "evaluation")[-1])
-    assert events(bare, "evaluation")[-1]["probe_loss"] == events(measured, "evaluation")[-1]["probe_loss"]
-
-
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_resumed_run_measures_and_judges_as_an_undisturbed_one(
-    recipe: Path, method: str, time_for_all: None
-) -> None:
-    options = (f"train.method={method}", "train.learning_rate=0.3", "eval.steps=2", "eval.samples=0")
-    undisturbed, disturbed = new_run(recipe, *options), new_run(recipe, *options)
-    assert train_here(undisturbed) == 0
-    die_and_resume(disturbed, ("metric", 5), ("evaluation", 1))
-    assert remembered(disturbed) == remembered(undisturbed)
-    raised = alarms(undisturbed)
-    assert "forgetting" in {kind for kind, *_ in raised}
-    assert alarms(disturbed) == raised
-
-
-def remembered(paths: RunPaths) -> list[dict[str, Any]]:
-    found = []
-    for file in sorted(paths.evaluations.glob("step-*.json")):
-        one = json.loads(file.read_bytes())
-        del one["seconds"]
-        found.append(one)
-    return found
-
-
-def alarms(paths: RunPaths) -> set[tuple[Any, ...]]:
-    """Those that stand in the run; an attempt that died may have raised one that a later one raised again."""
-    return {
-        (event["kind"], event["severity"], event["step"], event["message"])
-        for event in events(paths, "alarm")
-    }
-
-
-def test_a_meter_that_fails_is_switched_off_and_the_run_goes_on(recipe: Path, monkeypatch: Any) -> None:
-    from finetui_core.train import measuring
-
-    def refuses(*arguments: Any, **options: Any) -> Any:
-        raise RuntimeError("this model cannot write")
-
-    monkeypatch.setattr(measuring, "written_by", refuses)
-    paths = new_run(recipe)
-    assert train_here(paths) == 0
-    (off,) = events(paths, "meter_off")
-    assert (off["meter"], off["reason"]) == ("own_text", "this model cannot write")
-    assert "own_text_loss" not in events(paths, "evaluation")[-1]
-    assert events(paths, "evaluation")[-1]["probe_kl"] > 0
-
-
-def test_the_divergence_is_nearly_that_over_the_whole_vocabulary() -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    folder = ROOT / "sample_data/tiny-llama"
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    documents = probe_text(ROOT / "sample_data/general.txt", AutoTokenizer.from_pretrained(folder), 512)
-    assert len(documents) == 24
-    cpu, packed, padded = torch.device("cpu"), Layout(True, True, 8, 400), Layout(False, False, 5, 400)
-    base, itself = expected(model, documents, packed, cpu)
-    untouched = drift(model, documents, base, packed, cpu)
-    assert untouched.divergence.tolist() == [0.0] * 24
-    assert untouched.losses.sums.tolist() == itself.losses.sums.tolist()
-    before = log_probabilities(model, documents.pieces)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(1 + 0.1 * torch.randn(parameter.shape, generator=generator))
-    after = log_probabilities(model, documents.pieces)
-    for layout in (packed, padded):
-        found = drift(model, documents, base, layout, cpu)
-        for at, piece in enumerate(documents.pieces):
-            whole = float((before[at].exp() * (before[at] - after[at])).sum(-1).mean())
-            assert 0.8 * whole < found.divergence[at] <= whole * (1 + 1e-4)
-            nats = -float(after[at].gather(1, torch.from_numpy(piece[1:])[:, None]).sum())
-            assert found.losses.sums[at] == pytest.approx(nats, rel=1e-4)
-
-
-@torch.no_grad()
-def log_probabilities(model: Any, pieces: Any) -> list[torch.Tensor]:
-    return [model(torch.from_numpy(piece)[None]).logits[0, :-1].log_softmax(-1) for piece in pieces]
-
-
-def test_a_run_that_was_killed_in_an_evaluation_keeps_no_half_of_it(recipe: Path, time_for_all: None) -> None:
-    paths = new_run(recipe)
-    with pytest.raises(Killed):
-        train_here(paths, 1, lambda output: KillAt(output, "evaluation", 1))
-    (paths.evaluation(0)).write_bytes(b'{"step": 0, "epoch": 0.0, "val": {"su')
-    assert kept_evaluations(paths, 10) == []
-    assert train_here(paths, 2) == 0
-    assert [one.step for one in kept_evaluations(paths, 10**9)] == [0, 4, 8]
-
-
-def test_a_run_made_to_recite_says_so(tmp_path: Path, time_for_all: None) -> None:
-    recipe = write_project(tmp_path, dropout=0.0)
-    generator = np.random.default_rng(0)
-    words = ("red", "cup", "sea", "ten", "fog", "ivy", "oak", "pen")
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": f"{at}?"},
-                {"role": "assistant", "content": " ".join(generator.choice(words, 16))},
-            ]
-        }
-        for at in range(16)
+def told(
+    course: Sequence[Measured], total: int = 250, done: Sequence[StepLoss] = ()
+) -> list[tuple[int, Alarm]]:
+    """All alarms of a run as the trainer asks for them after each evaluation, with the evaluation's number."""
+    return [
+        (number, alarm)
+        for number in range(len(course))
+        for alarm in judge(
+            course[: number + 1], [one for one in done if one.step <= course[number].step], total
+        )
     ]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    options = ("method=full", "learning_rate=0.01", "lr_scheduler_type=constant", "num_train_epochs=120")
-    paths = new_run(
-        recipe,
-        f"data.train={tmp_path}/rows.jsonl",
-        "data.val_fraction=0.5",
-        *(f"train.{one}" for one in options),
-        "eval.steps=1000",
-        "save.steps=1000",
-        "eval.samples=0",
+
+
+def seen(alarms: Sequence[tuple[int, Alarm]]) -> list[tuple[int, str, str]]:
+    return [(number, alarm.kind, alarm.severity) for number, alarm in alarms]
+
+
+@pytest.mark.parametrize("rows", [50, 100, 300])
+@pytest.mark.parametrize("noise", [Noise(), Noise(walk=0.01)])
+def test_chance_is_not_taken_for_overfitting_and_a_rise_is_not_missed(rows: int, noise: Noise) -> None:
+    assert false_alarms(100, rows, seed=SEED, noise=noise) <= 0.01
+    assert false_alarms(50, rows, seed=SEED, noise=noise, rest=False) <= 0.02
+    assert patience(
+        history(np.random.default_rng(SEED), resting(), rows, noise)
+    )  # which early stopping stops at
+    late = delays(40, rows, 0.05, seed=SEED, noise=noise)
+    assert max(late) < math.inf and 1 < np.median(late) <= 5
+    assert min(late) > 0
+
+
+def test_overfitting_is_told_once_then_as_grave_and_then_as_over() -> None:
+    course = [*turning(0.012, at=8, evaluations=20), *np.linspace(1.7, 1.4, 4), LEVEL]
+    run = history(np.random.default_rng(SEED), course, 100, Noise(wobble=0.003))
+    alarms = told(run)
+    assert [(kind, severity) for _, kind, severity in seen(alarms)] == [
+        ("overfitting", "watch"),
+        ("overfitting", "act"),
+    ]
+    (first, watch), (second, act) = alarms
+    assert 8 < first < second <= 19
+    assert watch.go_back_to == act.go_back_to and abs(watch.step - act.step) >= 10
+    means = [one.val.mean for one in run[: second + 1] if one.val]
+    assert act.go_back_to == run[int(np.argmin(means))].step
+    assert f"best at step {act.go_back_to}" in act.message and "on 100 rows" in act.message
+    assert f"checkpoint of step {act.go_back_to}" in act.remedy and "save.keep_best" in act.remedy
+    over = [(number, one.kind) for number in range(len(run)) for one in ended(run[: number + 1], (), 250)]
+    assert len(over) == 1 and over[0][0] > second and over[0][1] == "overfitting"
+
+
+def test_too_few_rows_are_said_to_be_too_few() -> None:
+    run = history(np.random.default_rng(SEED), turning(0.2), 39, Noise(wobble=0.002))
+    alarms = told(run)
+    assert seen(alarms) == [(13, "overfitting", "watch")]
+    assert "39 rows: too few rows to judge" in alarms[0][1].message
+    assert "at least 40 rows" in alarms[0][1].remedy
+    assert seen(told(history(np.random.default_rng(SEED), turning(0.2), 40, Noise(wobble=0.002))))[0][0] <= 13
+
+
+def test_a_rise_of_both_losses_is_no_overfitting_and_one_from_the_start_names_the_untrained_model() -> None:
+    run = history(np.random.default_rng(SEED), resting(10) * np.linspace(1, 2, 10), 60)
+    (_, alarm), *_ = told(run)
+    assert alarm.kind == "overfitting" and alarm.go_back_to == 0 and "untrained model" in alarm.remedy
+    losses = np.linspace(1, 2, 10)
+    unstable = [replace(one, train_loss=loss) for one, loss in zip(run, losses, strict=True)]
+    (_, alarm), *_ = told(unstable)
+    assert alarm.kind == "diverging" and "no overfitting" in alarm.remedy
+
+
+def test_forgetting_is_told_by_how_much_it_is_on_either_text() -> None:
+    rng = np.random.default_rng(SEED)
+    rises = [0, 0.01, 0.03, 0.08, 0.11, 0.25, 0.3, 0.02]
+    course = list(with_texts(rng, rises))
+    alarms = told(course)
+    assert seen(alarms) == [(3, "forgetting", "watch"), (5, "forgetting", "act")]
+    assert alarms[0][1].go_back_to == alarms[1][1].go_back_to == 20
+    assert (
+        "loss on general text rose by 0.0" in alarms[0][1].message
+        and "on 32 documents" in alarms[0][1].message
     )
-    assert train_here(paths) == 0
-    last = events(paths, "evaluation")[-1]
-    assert last["overlap_train"] > 0.6 and last["overlap_val"] < 0.3
-    raised = [event for event in events(paths, "alarm") if event["kind"] == "memorisation"]
-    assert raised and raised[-1]["severity"] == "act" and "recite" in raised[-1]["message"]
+    assert [one.kind for one in ended(course, (), 250)] == ["forgetting"]
+    own = [Measured(one.step, one.epoch, own_text=one.probe, own_text_kl=np.full(32, 0.09)) for one in course]
+    (_, alarm), *_ = told(own)
+    assert "the base's own text" in alarm.message and "KL from the base 0.090" in alarm.message
+    between = [Measured(35, 1.0), *course[4:]]
+    assert seen(told([*course[:4], *between])) == [(3, "forgetting", "watch"), (6, "forgetting", "act")]
+    assert told([replace(course[0], step=10), *course[3:]]) == []  # the base was not measured
+
+
+def test_forgetting_at_the_level_of_chance_is_not_told() -> None:
+    rng = np.random.default_rng(SEED)
+    found = [alarm for _ in range(50) for alarm in told(list(with_texts(rng, [0, 0.03, -0.02, 0.03])))]
+    assert found == []
+    few = list(with_texts(rng, [0, 0.06], documents=2))
+    assert all(rise.error > 0 for rise in forgetting.rises(*few))
+
+
+def test_memorisation_is_what_trained_answers_have_beyond_new_ones() -> None:
+    rng = np.random.default_rng(SEED)
+    alarms = told(list(with_overlaps(rng, [(0, 0), (0.1, 0.05), (0.6, 0.1), (0.95, 0.1), (0.9, 0.85)])))
+    assert seen(alarms) == [(2, "memorisation", "watch"), (3, "memorisation", "act")]
+    assert alarms[0][1].go_back_to == 10 and "of trained answers" in alarms[0][1].message
+    task_gives_it_away = with_overlaps(rng, [(0.9, 0.85)] * 5)
+    assert told(list(task_gives_it_away)) == []
+    few = next(with_overlaps(rng, [(0.5, 0.2)], rows=4))
+    assert few.overlaps is not None and memorisation.interval(few.overlaps)[0] <= 0
+
+
+@pytest.mark.parametrize(("level", "expected"), [(1.0, "not_learning"), (0.97, None), (1.2, None)])
+def test_a_run_that_learns_nothing_is_told_after_a_fifth(level: float, expected: str | None) -> None:
+    rng = np.random.default_rng(SEED)
+    run = history(rng, [LEVEL] + [LEVEL * level] * 8, 60, Noise(wobble=0.0005, row=0.01))
+    kinds = [(number, alarm.kind) for number, alarm in told(run, total=100) if alarm.kind == "not_learning"]
+    assert kinds == ([] if expected is None else [(2, expected)])
+
+
+def test_a_plateau_is_told_when_neither_loss_moves() -> None:
+    rng = np.random.default_rng(SEED)
+    run = history(rng, falling(31), 100, Noise(wobble=0.001, row=0.02))
+    flat = 1 + np.exp(-np.arange(300) / 30) + 0.1 * rng.standard_normal(300)
+    told_of = [
+        (number, alarm.kind) for number, alarm in told(run, 300, steps(flat)) if alarm.kind == "plateau"
+    ]
+    assert len(told_of) == 1 and told_of[0][0] >= 15
+    sinking = 2 - np.arange(300) / 300 + 0.1 * rng.standard_normal(300)
+    assert "plateau" not in {alarm.kind for _, alarm in told(run, 300, steps(sinking))}
+
+
+def step_alarms(done: Sequence[StepLoss]) -> list[Alarm]:
+    return [alarm for number in range(1, len(done) + 1) for alarm in judge((), done[:number], len(done))]
+
+
+def test_divergence_is_told_once_by_the_loss_or_by_the_gradients() -> None:
+    rng = np.random.default_rng(SEED)
+    noise = 0.05 * rng.standard_normal(100)
+    running_away = steps(np.concatenate([2 - np.arange(40) / 100, np.linspace(3, 9, 60)]) + noise)
+    (alarm,) = step_alarms(running_away)
+    assert (alarm.kind, alarm.severity, alarm.step) == ("diverging", "act", 43)
+    assert "Stopping is justified" in alarm.remedy and judge((), running_away[:42], 100) == []
+    assert step_alarms(steps([2.0] * 20 + [math.nan] * 4))[0].kind == "diverging"
+    norms = [1.0] * 70 + [12.0, 1.0, 15.0, 20.0] + [1.0] * 56
+    losses = 2 + 0.05 * rng.standard_normal(130) + 0.5 * (np.array(norms) > 1)
+    (alarm,) = step_alarms(steps(losses, norms))
+    assert (alarm.kind, alarm.severity, alarm.step) == ("diverging", "watch", 74)
+    assert step_alarms(steps(losses - losses, norms)) == []  # long gradients alone are clipped, and harmless
+
+
+def test_divergence_that_ends_is_said_to_be_over() -> None:
+    losses = [2.0] * 30 + [5.0] * 10 + [1.9] * 10
+    done = steps(np.array(losses) + 0.01 * np.arange(50) % 0.03)
+    assert [alarm.step for alarm in step_alarms(done)] == [33]
+    over = [one.step for number in range(1, 51) for one in ended((), done[:number], 50)]
+    assert over == [43]
+
+
+def test_a_healthy_run_is_told_nothing() -> None:
+    rng = np.random.default_rng(SEED)
+    for rows in (40, 100, 400):
+        run = history(rng, falling(), rows, Noise(row=0.05))
+        noisy = 1.5 + 1.5 * np.exp(-np.arange(250) / 30) + 0.3 * rng.standard_normal(250)
+        assert {alarm.kind for _, alarm in told(run, 250, steps(noisy))} <= {"plateau"}
+        assert step_alarms(steps(noisy)) == []
+    at_rest = steps(rng.lognormal(0, 0.5, 2000))
+    assert step_alarms(at_rest) == []
+
+
+def test_judging_costs_little() -> None:
+    """Both bounds have room for a slow machine: 3 ms and 10 µs are usual."""
+    run = history(np.random.default_rng(SEED), falling(100), 500)
+    done = steps(np.ones(10_000))
+    began = perf_counter()
+    judge(run, done, 10_000)
+    assert perf_counter() - began < 1
+    began = perf_counter()
+    for number in range(9_000, 9_500):
+        judge(run[:50], done[:number], 10_000)
+    assert perf_counter() - began < 5
+
+
+def test_numbers_that_are_none_end_no_run() -> None:
+    run = history(np.random.default_rng(SEED), turning(0.1), 60)
+    lost = [replace(one, val=replace(one.val, sums=one.val.sums * math.nan)) for one in run[-3:] if one.val]
+    alarms = told([*run, *(replace(one, step=one.step + 100) for one in lost)])
+    assert "overfitting" in {alarm.kind for _, alarm in alarms}
+    assert judge((), (), 10) == [] and ended((), (), 10) == []
+    fewer = history(np.random.default_rng(SEED), [1.0], 30)
+    assert overfitting.findings([*run[:5], *fewer])[-1] is None
+
+
+def test_the_gist_of_each_alarm_fits_beside_its_kind() -> None:
+    rng = np.random.default_rng(SEED)
+    runs = (
+        history(rng, turning(0.05), 60),
+        history(rng, turning(0.2), 20),
+        history(rng, [LEVEL] * 6, 60, Noise(wobble=0)),
+        list(with_texts(rng, [0, 0.3])),
+        [replace(one, own_text=one.probe, probe=None) for one in with_texts(rng, [0, 30.0])],
+        list(with_overlaps(rng, [(0.9, 0.1)])),
+    )
+    alarms = [
+        alarm for run in runs for _, alarm in told([replace(one, step=one.step * 100) for one in run], 9000)
+    ]
+    alarms += step_alarms(steps([2.0] * 20 + [9.0] * 20))
+    alarms += step_alarms(steps([2.0] * 60 + [4.0] * 40, [1.0] * 60 + [20.0] * 40))
+    assert {alarm.kind for alarm in alarms} == {
+        "overfitting", "forgetting", "memorisation", "not_learning", "diverging",
+    }  # fmt: skip
+    for alarm in alarms:
+        assert len(alarm.message.partition(" (")[0]) <= LONGEST_GIST
+        assert alarm.remedy.endswith(".") and "\n" not in alarm.message + alarm.remedy

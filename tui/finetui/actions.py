@@ -294,7 +294,7 @@ ACTIONS = (
         "comparison.reasons",
         ("v",),
         "reasons",
-        "Show the reasons, what to do next, and what the rows can show.",
+        "Show the reasons and what to do next alone, and back.",
     ),
     Action("comparison.page", ("p",), "report", "Show the page that can be handed on (report.md)."),
     Action("comparison.log", ("o",), "log", "Show the log of the process."),

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, overload
 
 from rich.cells import cell_len
@@ -114,10 +115,10 @@ class Rows:
 def which_words(choice: Choice) -> str:
     return {
         "all": "all rows",
-        "differ": "rows whose answers differ",
-        "left": f"rows where {arm_name(choice.left)} scores higher",
-        "right": f"rows where {arm_name(choice.right)} scores higher",
-        "errors": "rows with an error, or cut at the longest answer",
+        "differ": "answers differ",
+        "left": f"{arm_name(choice.left)} scores higher",
+        "right": f"{arm_name(choice.right)} scores higher",
+        "errors": "an error, or cut at the longest answer",
     }[choice.which]
 
 
@@ -198,7 +199,7 @@ def row_in_full(rows: Rows, index: int, shown: Shown, marks: Marks, width: int) 
     before = len(row.prompt) - 1
     more = f"   {before} {'turn' if before == 1 else 'turns'} before it: w" if before > 0 else ""
     result = [
-        *_block(f"row {index + 1:,}", f"   {row.source}{more}", [(asked[:_MOST_SHOWN], "")], width),
+        *_block(f"row {index + 1:,}", f"{Path(row.source).name}{more}", [(asked[:_MOST_SHOWN], "")], width),
         *text_block("reference", row.reference, width, "good"),
     ]
     arms = (choice.left, choice.right)
@@ -259,7 +260,7 @@ def _about(answer: Answer | None, known: float | None, metric: str) -> str:
     parts = [f"{metric} {score(known, points)}"] if known is not None else []
     parts += [f"{answer.new_tokens:,} tokens", f"{answer.seconds:.1f} s"] if answer.ended != "error" else []
     parts += ["cut at the longest answer"] if answer.ended == "length" else []
-    return "   " + ", ".join(parts)
+    return ", ".join(parts)
 
 
 def text_block(title: str, text: str, width: int, style: str = "") -> list[Row]:
@@ -270,7 +271,7 @@ def text_block(title: str, text: str, width: int, style: str = "") -> list[Row]:
 def _block(title: str, more: str, spans: Sequence[Span], width: int) -> list[Row]:
     text = list(spans) or [("(empty)", "muted")]
     return [
-        ((f" ── {title}", "accent"), (more, "muted")),
+        ((f" ── {title}   ", "accent"), (more, "muted")),
         *(((" ", ""), *line) for line in wrap_spans(text, width - 2)),
         (),
     ]
@@ -284,7 +285,7 @@ def beside(
         return [row for (title, more), spans in (left, right) for row in _block(title, more, spans, width)]
     half = (width - 4) // 2
     columns = [
-        [((f"── {title}", "accent"), (more, "muted")), *wrap_spans(spans, half)]
+        [((f"── {title}   ", "accent"), (more, "muted")), *wrap_spans(spans, half)]
         for (title, more), spans in (left, right)
     ]
     return [
@@ -317,13 +318,15 @@ def _prompt_rows(compared: Compared, name: ArmName, index: int, width: int) -> l
     if prompt.used:
         rows += [
             ((" ", ""), *line)
-            for line in wrap_spans([("put in: " + ", ".join(prompt.used), "muted")], width - 2)
+            for line in wrap_spans(
+                [("put in: " + ", ".join(Path(one).name for one in prompt.used), "muted")], width - 2
+            )
         ]
     rows.append(())
     for message in prompt.messages:
         text = text_of(message)
         long = (
-            f"   {len(text):,} characters, the first {_MOST_SHOWN:,} are shown"
+            f"{len(text):,} characters, the first {_MOST_SHOWN:,} are shown"
             if len(text) > _MOST_SHOWN
             else ""
         )

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 WHICH = "Compare what? A run's folder, or before there is a run a recipe (TOML)"
 STOP = "Stop this comparison? What is answered is kept; s goes on later."
+SHOWING = {"comparisons", "comparison"}
+"""Scopes of the screens that show by themselves how a comparison has ended."""
 _BUSY_SECONDS = 0.5
 
 
@@ -70,6 +72,8 @@ def _tell(studio: "Studio", name: str, code: int, log: Path) -> None:
     """A notice where it went well or was stopped, else all that the command said, once no dialog would lose keys."""
     from finetui.screens.told import Told
 
+    if code == 0 and SHOWING & set(getattr(studio.screen, "SCOPES", ())):
+        return
     if code == 0:
         studio.notice(f"{name} is compared: 6 shows the verdict")
     elif code < 0 or code >= 128:

@@ -112,7 +112,7 @@ class AnswersScreen(Screen[None]):
         index = self._index
         if index is None:
             waits = " … they come while it goes on" if self._compared.state in UNDER_WAY else ""
-            return [((f" There are no {which_words(self._rows.choice)}{waits}", "muted"),)]
+            return [((f" There are no such rows: {which_words(self._rows.choice)}{waits}", "muted"),)]
         return row_in_full(self._rows, index, self._part, self._marks, width)
 
     # What the keys do.

@@ -188,17 +188,23 @@ class ComparisonScreen(Screen[None]):
             ask_to_stop(self._studio, working)
 
     def action_reasons(self) -> None:
-        self._turn_to("reasons")
+        """Below the table, or where they are there already, in its place."""
+        alone = self._pane == "reasons" and not self.has_class("-reading")
+        self._turn_to("reasons", alone=alone)
 
     def action_page(self) -> None:
-        self._turn_to("page")
+        self._turn_to("page", alone=True)
 
     def action_log(self) -> None:
-        self._turn_to("log")
+        self._turn_to("log", alone=True)
 
-    def _turn_to(self, pane: Pane) -> None:
+    def _turn_to(self, pane: Pane, *, alone: bool) -> None:
+        """Show another text, below the table or `alone`."""
         self._pane = pane
+        self.set_class(alone, "-reading")
         self._show_pane()
+        if not alone:
+            self.call_after_refresh(self.query_one(Table).focus)
 
     def action_text_down(self) -> None:
         self.query_one(Pager).action_page_down()
@@ -207,7 +213,10 @@ class ComparisonScreen(Screen[None]):
         self.query_one(Pager).action_page_up()
 
     def action_back(self) -> None:
-        self.app.pop_screen()
+        if self.has_class("-reading"):
+            self._turn_to("reasons", alone=False)
+        else:
+            self.app.pop_screen()
 
     @property
     def _studio(self) -> "Studio":

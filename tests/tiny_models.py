@@ -45,6 +45,8 @@ def save_model(folder: Path, architecture: str, *, dropout: float = 0.0, seed: i
         LlamaForCausalLM,
         MistralConfig,
         MistralForCausalLM,
+        MixtralConfig,
+        MixtralForCausalLM,
     )
 
     tokenizer = save_tokenizer(folder)
@@ -72,6 +74,20 @@ def save_model(folder: Path, architecture: str, *, dropout: float = 0.0, seed: i
                 num_hidden_layers=2,
                 num_attention_heads=4,
                 num_key_value_heads=2,
+                max_position_embeddings=256,
+                attention_dropout=dropout,
+                **common,
+            )
+        )
+    elif architecture == "mixtral":
+        model = MixtralForCausalLM(
+            MixtralConfig(
+                hidden_size=32,
+                intermediate_size=48,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                num_key_value_heads=2,
+                num_local_experts=4,
                 max_position_embeddings=256,
                 attention_dropout=dropout,
                 **common,

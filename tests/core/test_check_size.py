@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetui_core.data.check.size import SizeGuide, interval_of, size_guide, smallest_difference
+from finetui_core.data.check.size import SizeGuide, size_guide, smallest_difference
 
 
 def words(guide: SizeGuide) -> str:
@@ -67,6 +67,10 @@ def test_the_smallest_difference_agrees_with_the_published_table(
 ) -> None:
     gain = smallest_difference(rows, discordant)
     assert gain is not None and round(100 * gain) == points
+
+
+def interval_of(rows: int) -> float | None:
+    return size_guide(500, 500, 500, rows, None, "lora").interval
 
 
 def test_the_interval_is_that_of_wilson() -> None:

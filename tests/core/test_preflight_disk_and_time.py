@@ -1,5 +1,6 @@
 """What a run writes, where, and how long it takes before it has begun."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,31 +11,21 @@ from finetui_core.preflight import disk
 from finetui_core.preflight.devices import find_device
 from finetui_core.preflight.disk import existing, file_system, plan_disk
 from finetui_core.preflight.duration import estimate_duration, multiplications_per_second, steps_of
-from finetui_core.preflight.figures import Device, Duration, Memory, RowLengths, Workload
+from finetui_core.preflight.figures import Device, Duration, Memory, RowLengths, Span, Workload
 from finetui_core.preflight.formula import estimate
+from finetui_core.preflight.history import Calibration
+from finetui_core.preflight.report import quick
 from finetui_core.preflight.sampled_rows import characters_per_token, sample_lengths
 from finetui_core.preflight.shape import model_shape
 from finetui_core.preflight.work import work_of_token
 from finetui_core.preflight.workload import workload
 from finetui_core.recipe.facts import Facts, look
 from finetui_core.recipe.load import load_recipe
-from finetui_core.recipe.options import Recipe
 from finetui_core.train.batches import Schedule
-from training import write_rows
+from preflight_values import LLAMA, recipe
+from training import write_project, write_rows
 
-LLAMA = "meta-llama/Llama-2-7b-hf"
 ROWS = RowLengths(1000, 300.0, 900, 0.5, True, 50)
-
-
-def recipe(**changes: object) -> Recipe:
-    tables: dict[str, dict[str, object]] = {
-        "model": {"name": LLAMA},
-        "data": {"train": "x", "max_length": 2048},
-    }
-    for dotted, value in changes.items():
-        table, _, key = dotted.partition("__")
-        tables.setdefault(table, {})[key] = value
-    return Recipe.model_validate(tables)
 
 
 def work(**changes: object) -> Workload:
@@ -165,6 +156,21 @@ def test_a_device_without_a_speed_has_no_time_and_says_why() -> None:
     assert isinstance(found, str) and found.startswith("no time: ")
 
 
+def test_starts_and_probe_texts_are_counted(tmp_path: Path) -> None:
+    plain, probed = work(), work(eval__forgetting_probe=str(tmp_path / "text"))
+    (tmp_path / "text").write_text("word " * 100_000)
+
+    def seconds(one: Workload, start: Span | None = None) -> Span:
+        calibrated = Calibration(1, start=start)
+        found = estimate_duration(one, ROWS, find_device("a100"), estimate(one), calibrated)
+        assert isinstance(found, Duration)
+        return found.seconds
+
+    sooner, later = seconds(plain, Span(1, 2, 3)), seconds(plain, Span(101, 102, 103))
+    assert (later.low - sooner.low, later.high - sooner.high) == pytest.approx((100, 100))
+    assert seconds(plain).low < seconds(probed).low
+
+
 def test_a_processor_is_measured_once() -> None:
     peak = multiplications_per_second()
     assert peak is not None and peak > 1e8 and multiplications_per_second() == peak
@@ -173,13 +179,41 @@ def test_a_processor_is_measured_once() -> None:
     assert isinstance(found, Duration) and found.basis == "measured"
 
 
-def test_lengths_are_guessed_from_the_first_rows(tmp_path: Path) -> None:
-    write_rows(tmp_path / "rows.jsonl", 200)
+def test_lengths_are_guessed_from_rows_all_over_and_the_longest_of_the_file(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", 2000)
     (tmp_path / "recipe.toml").write_text(f'[model]\nname = "{LLAMA}"\n[data]\ntrain = "rows.jsonl"\n')
     checked = load_recipe(tmp_path / "recipe.toml")
     found = sample_lengths(checked, look(checked), 32_000)
-    assert found is not None and (found.rows, found.val_rows, found.exact) == (190, 10, False)
-    assert 15 < found.mean < 40 and found.longest < 60
+    assert found is not None and (found.rows, found.val_rows, found.exact) == (1900, 100, False)
+    assert 15 < found.mean < 40 and found.longest < 90 and found.deviation is not None
+    lines = rows.read_text().splitlines()
+    for text, least in (("word " * 700, 700), ("数据" * 500, 1000), ("7" * 2000, 2000)):
+        lines[1001] = json.dumps({"messages": [{"role": "assistant", "content": text}]}, ensure_ascii=False)
+        rows.write_text("\n".join(lines))
+        longer = sample_lengths(checked, look(checked), 32_000)
+        assert longer is not None and least <= longer.longest <= 3 * least
+        assert longer.mean == pytest.approx(found.mean, rel=0.3)
+
+
+def test_a_pass_is_as_long_as_the_rows_that_are_known(tmp_path: Path) -> None:
+    """Of a model on this disk, whose tokenizer a trace would take; else as long as the recipe allows."""
+    file = write_project(tmp_path, rows=400)
+    checked, device = load_recipe(file, ["data.max_length=256"]), Device("p", "cpu", 2**40)
+    told = quick(checked, look(checked), device, root=tmp_path, past=())
+    (tmp_path / "train.jsonl").rename(tmp_path / "train.txt")
+    unknown = quick(checked, Facts(rows=380), device, root=tmp_path, past=())
+    assert told.memory is not None and unknown.memory is not None
+    assert sum(told.memory.peaks["train"].values()) < 0.7 * sum(unknown.memory.peaks["train"].values())
+    shape = model_shape(checked.model.name)
+    assert shape is not None
+    for rows, deviation, tokens in (
+        (8, 30.0, 8 * 300),
+        (64, 30.0, 64 * 100 + 6 * 8 * 30),
+        (64, None, 64 * 300),
+    ):
+        asked = recipe(train__per_device_train_batch_size=rows, data__max_length=600)
+        lengths = RowLengths(1000, 100.0 if rows > 8 else 270.0, 300, 0.5, False, 50, deviation)
+        assert workload(asked, Facts(rows=1000), shape, "cpu", lengths).tokens_per_pass == tokens
 
 
 @given(st.binary(max_size=400), st.integers(1, 300_000))
@@ -191,7 +225,7 @@ def test_no_file_breaks_the_guess(
     asked = recipe(data__train=str(file))
     found = sample_lengths(asked, Facts(rows=5), vocabulary)
     assert found is None or found.mean > 0
-    assert 1 <= characters_per_token(vocabulary) <= 4.4
+    assert 1 <= characters_per_token(vocabulary) <= 5
 
 
 def test_memory_of_a_probe_that_lacks_phases_is_no_reason_to_fail(tmp_path: Path) -> None:

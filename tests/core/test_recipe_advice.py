@@ -17,6 +17,7 @@ def recipe(**tables: dict[str, Any]) -> Recipe:
     return Recipe.model_validate({"model": {"name": "o/m"}, "data": {"train": "hub:o/d"}, **tables})
 
 
+MIXTRAL = Facts("mixtral", 4096, 4096, 500)
 LLAMA = Facts("llama", 4096, 4096, 5000)
 HEEDED = {
     "nothing to say": ({}, LLAMA, set()),
@@ -41,6 +42,8 @@ HEEDED = {
     "attention and more": ({"lora": {"target_modules": ["q_proj", "up_proj"]}}, LLAMA, set()),
     "a tall rank": ({"lora": {"r": 256}}, LLAMA, {"lora.r"}),
     "much dropout": ({"lora": {"lora_dropout": 0.3}}, LLAMA, {"lora.lora_dropout"}),
+    "dropout on experts": ({"lora": {"lora_dropout": 0.05}}, MIXTRAL, {"lora.lora_dropout"}),
+    "no dropout on experts": ({}, MIXTRAL, set()),
     "no warmup": ({"train": {"warmup_steps": 0.0}}, LLAMA, {"train.warmup_steps"}),
     "longer than the model reads": ({"data": {"train": "hub:o/d", "max_length": 8192}}, LLAMA, {"data.max_length"}),
     "adapters' options in full training": ({"train": {"method": "full"}, "lora": {"r": 999}}, LLAMA, set()),

@@ -40,6 +40,22 @@ def test_losses_are_the_golden_ones(any_model: Path, method: str) -> None:
     assert losses(paths) == pytest.approx(GOLDEN[name], rel=1e-4)
 
 
+def test_a_mixture_trains_without_the_dropout_that_its_experts_cannot_have(tmp_path: Path) -> None:
+    recipe = write_project(tmp_path, architecture="mixtral", dropout=0.0)
+    recipe.write_text(recipe.read_text().replace("lora_dropout = 0.1\n", ""))
+    paths = new_run(recipe, "train.max_steps=3")
+    assert train_here(paths) == 0
+    assert json.loads(paths.resolved_recipe.read_text())["lora"]["lora_dropout"] == 0.0
+    (ready,) = events(paths, "ready")
+    assert {"experts", "q_proj"} <= set(ready["matched_modules"])
+    refused = new_run(recipe, "lora.lora_dropout=0.05", "lora.use_dora=true")
+    assert train_here(refused) == 2
+    (error,) = events(refused, "error")
+    assert error["kind"] == "input" and len(error["problems"]) == 2
+    attention = 'lora.target_modules=["q_proj"]'
+    assert train_here(new_run(recipe, "train.max_steps=1", "lora.lora_dropout=0.05", attention)) == 0
+
+
 def test_losses_do_not_depend_on_how_a_batch_is_cut(recipe: Path) -> None:
     whole = new_run(recipe, "lora.lora_dropout=0")
     cut = new_run(

@@ -306,12 +306,12 @@ async def test_two_hundred_lines_with_twenty_faults_answer_at_once(tmp_path: Pat
     text = "\n".join(f"[{table}]\n" + "\n".join(lines) for table, lines in tables.items())
     async with opened(write(tmp_path, text), (160, 48)) as pilot:
         screen: Any = pilot.app.screen
-        assert text.count("\n") >= 180 and len(screen._seen.faults) >= 20
+        assert text.count("\n") >= 180 and len(screen._editing.seen.faults) >= 20
         await press(pilot, "tab", "ctrl+end")
         times = []
         for key in "abcdefghij":
             started = time.thread_time()
             screen._views.editor._insert(key, "type")
-            screen._changed()
+            screen._editing.look()
             times.append(time.thread_time() - started)
     assert sorted(times)[len(times) // 2] < 0.03  # seconds; 3 ms as measured

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -11,9 +12,11 @@ from tui_recipe import choose, opened, press, screen_of, text_of, write
 from tui_screen import screen_text
 
 from finetui import launching
+from finetui.recipe_preflight import Asked, answer
 from finetui.recipe_trace import anywhere
 from finetui_core.preflight.devices import find_device
-from finetui_core.preflight.figures import Memory, Report, Verdict
+from finetui_core.preflight.figures import Memory, Report, RowLengths, Verdict
+from finetui_core.recipe.facts import look
 from finetui_core.recipe.load import check_recipe
 
 LLAMA = """[model]
@@ -134,3 +137,26 @@ def test_a_copy_means_the_same_in_any_folder(project: Path) -> None:
     moved = anywhere(LLAMA, project.parent)
     here = check_recipe(LLAMA, "", project.parent).recipe
     assert check_recipe(moved, "", Path("/")).recipe == here
+
+
+def test_lengths_that_a_trace_counted_hold_for_as_long_as_the_rows_do(project: Path, tmp_path: Path) -> None:
+    checked = check_recipe(project.read_text(), "", project.parent).recipe
+    asked = Asked(checked, look(checked), "24GB")
+    first = answer(asked, tmp_path, None)
+    counted = RowLengths(47, 30.0, 40, 0.5, True, 3)
+    assert first.report is not None and first.report.lengths is None
+    traced = replace(first, report=msgspec.structs.replace(first.report, lengths=counted))
+
+    def after(table: str, **values: object) -> Report:
+        options = getattr(checked, table).model_copy(update=values)
+        said = answer(replace(asked, recipe=checked.model_copy(update={table: options})), tmp_path, traced)
+        assert said.report is not None
+        return said.report
+
+    kept = after("data", packing=False)
+    assert kept.lengths == counted and kept.verdict is not None and kept.verdict.fit == "fits"
+    assert (
+        after("train", gradient_checkpointing=True).lengths == after("data", max_length=64).lengths == counted
+    )
+    assert after("data", max_length=32).lengths is after("data", train="other.jsonl").lengths is None
+    assert after("model", chat_template="x").lengths is None

@@ -140,7 +140,7 @@ async def test_bad_input_is_shown_and_followed(tmp_path: Path, text: str) -> Non
         await press(pilot)
         assert pilot.app.is_running and screen_of(pilot).draft is not None
         assert path.read_bytes() == text.encode()
-        assert screen_of(pilot)._seen is not None
+        assert screen_of(pilot)._editing.seen is not None
 
 
 def test_values_are_read_as_their_options_want_them() -> None:

@@ -133,6 +133,36 @@ async def test_every_fault_of_a_recipe_is_told_and_nothing_is_started(
     assert not called.exists() and not (state_folder() / "last_recipe.json").exists()
 
 
+REFUSED = """
+if "--ignore-preflight" not in sys.argv:
+    sys.stderr.write("does not fit: 30 GiB to 40 GiB\\n    --ignore-preflight trains all the same.\\n")
+    sys.exit(2)
+"""
+
+
+async def test_what_preflight_refuses_is_started_only_after_the_risk_is_named(
+    root: Path, tmp_path: Path, fake: Fake
+) -> None:
+    run, code = made_elsewhere(tmp_path, root)
+    called = fake(REFUSED + code)
+    async with studio(root).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "s")
+        assert (
+            "quickstart.toml was not started" in (shown := await press(pilot, "enter")) and "30 GiB" in shown
+        )
+        shown = await press(pilot, "escape")
+        assert "against what preflight says?" in shown and "killed in the middle" in shown
+        assert "against" not in await press(pilot, "enter")
+        assert "--ignore-preflight" not in json.loads(called.read_text())
+        await press(pilot, "s")
+        await press(pilot, "enter")
+        await press(pilot, "escape")
+        await press(pilot, "down", "enter")
+        assert run.id in await settle(pilot)
+    assert json.loads(called.read_text())[-1] == "--ignore-preflight"
+
+
 @pytest.mark.parametrize("station", ["1", "5"])
 async def test_the_sample_recipe_is_proposed_and_the_new_run_is_opened(
     root: Path, tmp_path: Path, fake: Fake, station: str

@@ -38,9 +38,19 @@ class Launched:
     said: str
 
 
-def train_arguments(recipe: Path, root: Path) -> list[str]:
+def train_arguments(recipe: Path, root: Path, *, ignore_preflight: bool = False) -> list[str]:
     """A new run of `recipe` in the folder `root`."""
-    return ["train", str(recipe), "--detach", "--json", "--runs", str(root)]
+    from finetui_core.preflight.gate import IGNORE
+
+    ignore = [IGNORE] if ignore_preflight else []
+    return ["train", str(recipe), "--detach", "--json", "--runs", str(root), *ignore]
+
+
+def refused_by_preflight(launched: Launched) -> bool:
+    """Whether the command would have gone on with `--ignore-preflight`, which its hints then name."""
+    from finetui_core.preflight.gate import IGNORE
+
+    return launched.code == BAD_INPUT and IGNORE in launched.said
 
 
 def resume_arguments(run: Path) -> list[str]:

@@ -11,9 +11,10 @@ from finetui.widgets.table import Column, Record
 from finetui_core import wording
 from finetui_core.errors import InputError, first_line
 from finetui_core.preflight.devices import find_device, this_machine
-from finetui_core.preflight.figures import Fit, Knob, Report
+from finetui_core.preflight.figures import Fit, Knob, Report, RowLengths
 from finetui_core.preflight.history import Compared
-from finetui_core.preflight.report import past_runs, quick
+from finetui_core.preflight.report import Found, past_runs, quick
+from finetui_core.recipe.defaults import default_max_length
 from finetui_core.recipe.edit import set_value
 from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
@@ -49,17 +50,40 @@ class Answer:
     fault: str = ""
 
 
-def answer(asked: Asked, root: Path, past: Sequence[Compared] | None) -> Answer:
-    """Takes some milliseconds, and reads the past runs where they are not given. Never raises."""
-    runs: Sequence[Compared] = past or ()
+def answer(asked: Asked, root: Path, before: Answer | None) -> Answer:
+    """Takes some milliseconds, and reads the past runs where no answer `before` has them. Never raises."""
+    runs: Sequence[Compared] = before.past if before is not None else ()
     try:
-        runs = past_runs(root) if past is None else past
+        runs = past_runs(root) if before is None else runs
         device = find_device(asked.device) if asked.device else this_machine()
-        return Answer(asked, quick(asked.recipe, asked.facts, device, root=root, past=runs), runs)
+        found = Found(lengths=_lengths_still_known(asked, before))
+        return Answer(
+            asked, quick(asked.recipe, asked.facts, device, found=found, root=root, past=runs), runs
+        )
     except InputError as error:
         return Answer(asked, None, runs, str(error.problems[0]))
     except Exception as error:  # in a thread of the screens nobody would hear of it
         return Answer(asked, None, runs, f"preflight failed: {type(error).__name__}: {first_line(error)}")
+
+
+def _lengths_still_known(asked: Asked, before: Answer | None) -> RowLengths | None:
+    """The lengths that a trace counted, while the same rows are read by the same model and none of them is cut."""
+    lengths = before.report.lengths if before is not None and before.report is not None else None
+    if before is None or lengths is None or not lengths.exact or _rows_of(asked) != _rows_of(before.asked):
+        return None
+    now, then = _longest_allowed(asked), _longest_allowed(before.asked)
+    return lengths if now == then or (lengths.longest <= now and lengths.longest < then) else None
+
+
+def _rows_of(asked: Asked) -> tuple[object, ...]:
+    """What the tokens of the rows follow from, but for the length at which they are cut."""
+    model, data = asked.recipe.model, asked.recipe.data
+    uncut = data.model_copy(update={"packing": None, "max_length": None})
+    return asked.facts, model.name, model.revision, model.chat_template, uncut
+
+
+def _longest_allowed(asked: Asked) -> int:
+    return asked.recipe.data.max_length or default_max_length(asked.facts.context_length)
 
 
 def knob_of(report: Report, key: str) -> Knob | None:

@@ -1,6 +1,6 @@
 """Starting and continuing runs from the screens: what is asked, what is told, and what is opened."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 RECIPE = "Recipe of the new run (a TOML file)"
 CONTINUE = "Continue this run from its newest sound checkpoint, exactly as if it had not ended?"
+ANYWAY = "start anyway"
+AFTER_REFUSAL = [
+    ("leave it", "change the recipe or free room first"),
+    (ANYWAY, "it may be killed in the middle, and take other work on this machine with it"),
+]
 _OFFERED_ON = {
     "runs",
     "station",
@@ -46,11 +51,23 @@ def ask_to_start_recipe(studio: "Studio", recipe: Path, root: Path) -> None:
     studio.push_screen(question, lambda yes: _start(studio, recipe, root) if yes else None)
 
 
-def _start(studio: "Studio", recipe: Path, root: Path) -> None:
+def _start(studio: "Studio", recipe: Path, root: Path, *, ignore_preflight: bool = False) -> None:
     launching.keep_recipe(recipe)
     studio.notice(f"starting {recipe.name}: reading the rows and loading the model …")
-    ended = partial(_started, studio, recipe.name, studio.train)
-    _launch(studio, launching.train_arguments(recipe, root), ended)
+    anyway = partial(_ask_to_start_anyway, studio, recipe, root)
+    ended = partial(_started, studio, recipe.name, studio.train, anyway)
+    _launch(studio, launching.train_arguments(recipe, root, ignore_preflight=ignore_preflight), ended)
+
+
+def _ask_to_start_anyway(studio: "Studio", recipe: Path, root: Path) -> None:
+    """Asked once it has been read why preflight refused the run."""
+    from finetui.screens.choose import Choose
+
+    def answered(answer: str | None) -> None:
+        if answer == ANYWAY:
+            _start(studio, recipe, root, ignore_preflight=True)
+
+    studio.push_screen(Choose(f"Start {recipe.name} against what preflight says?", AFTER_REFUSAL), answered)
 
 
 def ask_to_continue(studio: "Studio", run: Path) -> None:
@@ -77,10 +94,17 @@ def _launch(studio: "Studio", arguments: Sequence[str], ended: "partial[None]") 
     studio.run_worker(work, thread=True, exit_on_error=False, group="launch")
 
 
-def _started(studio: "Studio", recipe: str, before: Screen[Any] | None, launched: Launched) -> None:
+def _started(
+    studio: "Studio",
+    recipe: str,
+    before: Screen[Any] | None,
+    anyway: Callable[[], None],
+    launched: Launched,
+) -> None:
     """Open the new run, unless the user has gone elsewhere meanwhile."""
     if launched.code != 0:
-        _tell(studio, f"{recipe} was not started", launched)
+        then = anyway if launching.refused_by_preflight(launched) else None
+        _tell(studio, f"{recipe} was not started", launched, then)
     elif launched.run is not None and studio.train is before and _waits(studio):
         studio.open_runs([launched.run])
     else:
@@ -95,15 +119,15 @@ def _continued(studio: "Studio", run: Path, launched: Launched) -> None:
         studio.notice(f"{run.name} goes on")
 
 
-def _tell(studio: "Studio", title: str, launched: Launched) -> None:
-    """Show all that the command said, once no dialog and no text field would lose keys to it."""
+def _tell(studio: "Studio", title: str, launched: Launched, then: Callable[[], None] | None = None) -> None:
+    """Show all that the command said, once no dialog and no text field would lose keys to it; `then` follows."""
     from finetui.screens.told import Told
 
     if _is_typed_in(studio):
-        studio.set_timer(_BUSY_SECONDS, partial(_tell, studio, title, launched))
+        studio.set_timer(_BUSY_SECONDS, partial(_tell, studio, title, launched, then))
         return
     words = title if launched.code == launching.BAD_INPUT else f"{title} (exit code {launched.code})"
-    studio.push_screen(Told(words, launched.said))
+    studio.push_screen(Told(words, launched.said), lambda _: then() if then is not None else None)
 
 
 def _waits(studio: "Studio") -> bool:

@@ -70,14 +70,14 @@ def _lines(answers: Answers, explained: Explained, questions: Questions, today: 
     for number, step in enumerate(next_steps(explained.decision, answers, questions), 1):
         yield f"{number}. {step.says}{f' `{step.command}`' if step.command else ''}"
     yield from ("", "## The answers", "", "| question | answer | points | source |", "|---|---|---|---|")
-    points = {one.key: one for one in explained.contributions}
+    asked = {question.key for question in questions.questions}
     for question in questions.questions:
         given = [one for one in explained.contributions if one.key == question.key]
         weight = ", ".join(f"{one.need} +{one.points}" for one in given)
         source = given[0].source if given else question.source
         yield f"| {question.asks} | {answered(question, answers)} | {weight} | {source} |"
-    if "economy" in points:
-        one = points["economy"]
+    beside = [one for one in explained.contributions if one.key not in asked]
+    for one in beside:
         yield f"| What a shorter prompt saves | {one.says} | {one.need} +{one.points} | {one.source} |"
     yield from ("", f"## Sources (as of {questions.as_of})", "")
     yield from (f"- {key}: {says}" for key, says in questions.sources.items())

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finetui_core.data.check.size import smallest_difference
+from finetui_core.evaluate.intervals import LEVEL as LEVEL
+from finetui_core.evaluate.intervals import Interval as Interval
+from finetui_core.evaluate.intervals import wilson as wilson
 
 Judgement = Literal["better", "worse", "no_difference_shown", "equivalent"]
 
-LEVEL = 0.05
 POWER = 0.8
 RESAMPLES = 10_000
 EQUIVALENT = 0.02
@@ -30,12 +32,6 @@ _MANY_TIMES = 4
 """Where values come so often on average, drawing counts of them is faster than drawing rows."""
 _USUAL_SPREAD = 0.20
 """Standard deviation of row differences of ROUGE-L and the like, where none is measured yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +49,6 @@ class Comparison:
     adjusted_p: float
     detectable: float | None
     judgement: Judgement
-
-
-def wilson(successes: float, rows: int, level: float = LEVEL) -> Interval:
-    """The interval of a share after Wilson (1927). No rows: all of 0 to 1."""
-    if rows == 0:
-        return Interval(0.0, 1.0)
-    z = NormalDist().inv_cdf(1 - level / 2)
-    share, square = successes / rows, z * z
-    middle = (share + square / (2 * rows)) / (1 + square / rows)
-    half = z * math.sqrt(share * (1 - share) / rows + square / (4 * rows * rows)) / (1 + square / rows)
-    return Interval(max(0.0, middle - half), min(1.0, middle + half))
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -1,15 +1,20 @@
 """How long a run will take, as a range, before it starts."""
 
 import functools
+import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import msgspec
+import psutil
 
 from finetui_core.preflight.disk import checkpoint_bytes
 from finetui_core.preflight.figures import Device, Duration, Memory, RowLengths, Span, Workload
 from finetui_core.preflight.history import NO_CALIBRATION, Calibration
+from finetui_core.preflight.sampled_rows import characters_per_token
 from finetui_core.preflight.work import forward_of_token, work_of_token
+from finetui_core.preflight.workload import PROBE_TOKENS
 from finetui_core.recipe.defaults import default_epochs, total_steps
 from finetui_core.recipe.options import Method, Recipe
 from finetui_core.wording import duration as in_words
@@ -21,19 +26,19 @@ UTILISATION: Mapping[Method, Span] = {
 }
 """Share of a GPU's dense peak that training reaches, counted as in `work_of_token`. Public A100 runs: LoRA 7B 0.51,
 3B 0.39; QLoRA 0.44 to 0.55; full 7B 0.61 to 0.63, 3B 0.51. The low end is for small models and short passes."""
-PROCESSOR = Span(0.15, 0.35, 0.7)
-"""The same for a processor, against a large multiplication measured there."""
+PROCESSOR = Span(0.13, 0.31, 0.63)
+"""The same for a processor, against small multiplications measured there, on all of its cores."""
 PADDING = 0.65
 """Share of tokens that are not padding in rows of mixed length that are not packed; 0.3 in the worst sets."""
 LAUNCH = Span(4e-4, 8e-4, 1.6e-3)
 """Seconds that one pass takes for each layer at least on a GPU, whatever its size: the launches of its kernels."""
 REPLAY_LENGTH = 128
 """Tokens of a piece of general text."""
-START = Span(8, 15, 40)
-"""Seconds for libraries and rows, before the weights."""
+START = Span(3, 6, 40)
+"""Seconds for libraries and rows, before the weights, on a machine without finished runs: 4 to 8 where measured."""
 _LOADING = Span(2e9, 7e8, 1.5e8)  # bytes a second of weights: cache, disk, network disk
 _SAVING = Span(1e9, 3e8, 8e7)  # bytes a second of a checkpoint, which is hashed and flushed
-_TOKEN = Span(0.008, 0.02, 0.04)  # seconds for one token of a sample answer, at least
+_TOKEN = Span(2e-4, 1e-3, 3e-3)  # seconds of a layer for one token of all sample answers together
 _GUESSED_LENGTHS = (0.75, 1.0, 1.35)  # what a length guessed from characters may be off by
 
 
@@ -91,12 +96,13 @@ def estimate_duration(
     for name, one, guessed in every:
         scale = 1.0 if lengths.exact else guessed
         train = scale * tokens / one / processes
-        validating = evaluations * val_rows * lengths.mean * scale * forward / one / processes
-        answers = min(recipe.eval.samples, val_rows) * recipe.eval.sample_max_new_tokens
-        sampling = evaluations * answers * getattr(_TOKEN, name)
+        evaluated = val_rows * lengths.mean * scale + _probe_tokens(work)
+        validating = evaluations * evaluated * forward / one / processes
+        answers = recipe.eval.sample_max_new_tokens if min(recipe.eval.samples, val_rows) else 0
+        sampling = evaluations * answers * work.shape.layers * getattr(_TOKEN, name)
         weights = memory.peaks.get("load", {}).get("weights", 0)
         saving = checkpoints * checkpoint_bytes(recipe, memory) / getattr(_SAVING, name)
-        starting = getattr(START, name) + weights / getattr(_LOADING, name)
+        starting = getattr(calibration.start or START, name) + weights / getattr(_LOADING, name)
         seconds.append(train + validating + sampling + saving + starting)
     span = Span(*seconds)
     guess = "" if lengths.exact else "; the rows' lengths are guessed from their first characters"
@@ -112,6 +118,18 @@ def estimate_duration(
         basis,
         says,
     )
+
+
+def _probe_tokens(work: Workload) -> int:
+    """Tokens of the text that forgetting is measured on; its characters are counted as its bytes."""
+    probe = work.recipe.eval.forgetting_probe
+    if probe is None:
+        return 0
+    try:
+        written = Path(probe).stat().st_size / characters_per_token(work.shape.vocabulary)
+    except (OSError, ValueError):
+        return PROBE_TOKENS
+    return min(PROBE_TOKENS, round(written))
 
 
 def _count(every: int, per_epoch: int, steps: int) -> int:
@@ -156,8 +174,12 @@ def _speed(
 
 
 @functools.cache
-def multiplications_per_second(size: int = 1024, budget: float = 0.05) -> float | None:
-    """Operations a second of float32 matrix products here, the best within `budget` seconds; None without numpy."""
+def multiplications_per_second(size: int = 64, budget: float = 0.02) -> float | None:
+    """Operations a second of float32 matrix products here, the best within `budget` seconds; None without numpy.
+
+    A product this small is computed by one core, and what a core does best hardly depends on what else runs: with
+    all cores and other work beside it, a large one came out five to thirty times too slow.
+    """
     try:
         import numpy as np
     except ImportError:
@@ -171,7 +193,13 @@ def multiplications_per_second(size: int = 1024, budget: float = 0.05) -> float 
         now = time.perf_counter()
         best = max(best, 2 * size**3 / max(now - began, 1e-9))
         if now >= until:
-            return best
+            return best * _cores()
+
+
+def _cores() -> int:
+    """Those that this process may use, two threads of one core counted once, as torch does."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(allowed, psutil.cpu_count(logical=False) or allowed)
 
 
 def _reversed(rate: Span) -> tuple[float, float, float]:

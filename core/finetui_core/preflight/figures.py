@@ -49,7 +49,10 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class RowLengths(msgspec.Struct, frozen=True):
-    """Token lengths of the training rows: all of them where they are counted, else estimated from `sampled` rows."""
+    """Token lengths of the training rows: counted where they are `exact`, else estimated from some of them.
+
+    An estimated `longest` is on the safe side; `deviation` is the standard deviation, None where it is not known.
+    """
 
     rows: int
     mean: float
@@ -57,6 +60,7 @@ class RowLengths(msgspec.Struct, frozen=True):
     supervised_share: float
     exact: bool
     val_rows: int = 0
+    deviation: float | None = None
 
 
 class Workload(msgspec.Struct, frozen=True):
@@ -209,7 +213,10 @@ class HostedPrice(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All that preflight says of a recipe on a device. None where it cannot be known; `notes` say why."""
+    """All that preflight says of a recipe on a device. None where it cannot be known; `notes` say why.
+
+    `lengths` are those of the rows as a trace has counted them.
+    """
 
     recipe: str
     device: Device
@@ -221,3 +228,4 @@ class Report(msgspec.Struct, frozen=True):
     duration: Duration | None
     cost: Cost | None
     notes: tuple[str, ...] = ()
+    lengths: RowLengths | None = None

@@ -26,7 +26,7 @@ class Calibration(msgspec.Struct, frozen=True):
     """What finished runs on a device came to; None where none tells.
 
     `memory` is the bytes used as a multiple of the tensors by the closed formula, `flops` the operations a second
-    that the trainer reached, counted by `work_of_token`.
+    that the trainer reached, counted by `work_of_token`, `start` the seconds before a model was loaded.
     """
 
     ENOUGH: ClassVar[int] = 3
@@ -34,6 +34,7 @@ class Calibration(msgspec.Struct, frozen=True):
     runs: int = 0
     memory: Span | None = None
     flops: Span | None = None
+    start: Span | None = None
 
 
 NO_CALIBRATION = Calibration()
@@ -50,11 +51,12 @@ class Prediction(msgspec.Struct, frozen=True):
 class Actual(msgspec.Struct, frozen=True):
     """report/actual.json: what one attempt took, written by the trainer when its loop ends.
 
-    `seconds` is from the start of the process to the end of the loop; `steps` and `tokens` are those of this
-    attempt, trained in `training_seconds`. `resident` is the highest resident memory of the process and `libraries`
-    what it held before the model; `allocated` and `reserved` are torch's peaks on a GPU. `formula` is the bytes of
-    tensors by the closed formula with the rows known, and `work` the operations for one token: what calibrates later
-    predictions, and does not depend on what was known before the run.
+    `seconds` is from the start of the process to the end of the loop, `starting_seconds` of them before the model
+    was loaded; `steps` and `tokens` are those of this attempt, trained in `training_seconds`. `resident` is the
+    highest resident memory of the process and `libraries` what it held before the model; `allocated` and `reserved`
+    are torch's peaks on a GPU. `formula` is the bytes of tensors by the closed formula with the rows known, and
+    `work` the operations for one token: what calibrates later predictions, and does not depend on what was known
+    then.
     """
 
     device: str
@@ -64,6 +66,7 @@ class Actual(msgspec.Struct, frozen=True):
     total_steps: int
     tokens: int
     training_seconds: float
+    starting_seconds: float | None = None
     resumed: bool = False
     resident: int | None = None
     libraries: int | None = None
@@ -155,7 +158,8 @@ def calibration(runs: Sequence[Compared], device: str, work: float | None = None
     """What runs on `device` say of one whose tokens take `work` operations."""
     here = [one.actual for one in runs if one.actual.device == device][:_MOST_RUNS]
     memory, flops = list(_memory_ratios(here)), list(_speeds(here, work))
-    return Calibration(max(len(memory), len(flops)), _span(memory), _span(flops))
+    start = _start([one.starting_seconds for one in here if one.starting_seconds is not None])
+    return Calibration(max(len(memory), len(flops)), _span(memory), _span(flops), start)
 
 
 def _memory_ratios(runs: Sequence[Actual]) -> Iterator[float]:
@@ -170,6 +174,11 @@ def _speeds(runs: Sequence[Actual], work: float | None) -> Iterator[float]:
         own, seconds = one.work, one.training_seconds
         if own and seconds > 0 and one.tokens and (work is None or 1 / _LIKE <= work / own <= _LIKE):
             yield own * one.tokens / seconds
+
+
+def _start(seconds: Sequence[float]) -> Span | None:
+    """A start is sooner or later than those before by what the disk's cache holds and what else runs."""
+    return Span(0.7 * min(seconds), median(seconds), 2 * max(seconds)) if seconds else None
 
 
 def _span(values: Sequence[float]) -> Span | None:

@@ -1,17 +1,33 @@
 """What in a recipe would lower its peak: every such change with what it costs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from finetui_core.preflight.figures import Change, Device, Fit, Knob, Memory, RowLengths, Shape
+from msgspec.structs import replace
+
+from finetui_core.preflight.figures import (
+    Change,
+    Device,
+    Fit,
+    Knob,
+    Memory,
+    Phase,
+    RowLengths,
+    Shape,
+    Stage,
+)
 from finetui_core.preflight.history import NO_CALIBRATION, Calibration
 from finetui_core.preflight.shape import linears
 from finetui_core.preflight.verdict import highest_in_run, judge
 from finetui_core.recipe.options import Recipe
 
-PeakOf = Callable[[Recipe], Memory]
+FormulaOf = Callable[[Recipe], Memory]
 
 _LEAST_GAIN = 0.01  # share of the peak below which a change is not worth a line
+_OF_ROWS = frozenset({"activations", "logits"})
+_METHOD = frozenset({"method", "quantize"})
+_SHORT = 1.2
+"""A trace as a multiple of the formula, of activations and logits: at worst 15 % of the whole over 260 runs."""
 _LEAST_RANK = 8
 _SHORTEST = 8  # tokens; the least that data.max_length may be
 _RANK: dict[Fit, int] = {"fits": 0, "tight": 1, "does_not_fit": 2}
@@ -29,23 +45,28 @@ class _Step:
 def knobs(
     recipe: Recipe,
     device: Device,
-    peak_of: PeakOf,
+    formula_of: FormulaOf,
     *,
+    found: Memory | None = None,
     shape: Shape | None = None,
     lengths: RowLengths | None = None,
     calibration: Calibration = NO_CALIBRATION,
 ) -> tuple[Knob, ...]:
     """The changes that lower the peak of `recipe`: those that make it fit first, and then by what they cost.
 
-    `recipe` has every default filled in; `peak_of` predicts the memory of a recipe. Where no single change makes
-    the run fit, or only one that is dearer than all of a chain, the cheapest chain that does comes first, as one.
+    `recipe` has every default filled in; `formula_of` is the memory of a recipe by the formula, and `found` that of
+    `recipe` itself by a slower stage. Where no single change makes the run fit, or only one that is dearer than all
+    of a chain, the cheapest chain that does comes first, as one.
     """
-    asked = _Asked(device, peak_of, calibration, highest_in_run(peak_of(recipe))[1])
+    ratios = _ratios(found, formula_of(recipe)) if found is not None else {}
+    stages: tuple[Stage, ...] = ("formula",) if found is None else ("formula", found.stage)
+    now = highest_in_run(found or formula_of(recipe))[1]
+    asked = _Asked(device, formula_of, ratios, stages, calibration, now)
     steps = list(_steps(recipe, device, shape, lengths))
-    found = [(step, asked.mildest(recipe, step)) for step in steps]
-    single = [knob for _, knob in found if knob is not None]
+    tried = [(step, asked.mildest(recipe, step)) for step in steps]
+    single = [knob for _, knob in tried if knob is not None]
     best = min((_RANK[knob.fit] for knob in single), default=_RANK["does_not_fit"])
-    enough = [place for place, (_, knob) in enumerate(found) if knob is not None and _RANK[knob.fit] == best]
+    enough = [place for place, (_, knob) in enumerate(tried) if knob is not None and _RANK[knob.fit] == best]
     cheaper = steps[: enough[0]] if best == _RANK["fits"] else steps
     chain = asked.chain(recipe, cheaper)
     if chain is not None and (_RANK[chain.fit] < best or chain.fit == "fits"):
@@ -63,18 +84,29 @@ def apply(recipe: Recipe, changes: Sequence[Change]) -> Recipe:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What every knob is measured by: the device, and the peak that the recipe has now."""
+    """What every knob is measured by: the device, and the peak that the recipe has now.
+
+    `ratios` are what a slower stage found as a multiple of the formula, by phase. With a knob applied the ratio may
+    be another one, and the next verdict is the formula's or that of a trace. So the promise is the worst of them: no
+    phase takes less than the formula has it, the range is the widest of the `stages`, and of another method, of which
+    nothing was found, what depends on the rows may take a fifth more.
+    """
 
     device: Device
-    peak_of: PeakOf
+    formula_of: FormulaOf
+    ratios: Mapping[Phase, float]
+    stages: tuple[Stage, ...]
     calibration: Calibration
     now: int
 
     def knob(self, recipe: Recipe, name: str, changes: tuple[Change, ...], costs: str) -> Knob:
-        memory = self.peak_of(apply(recipe, changes))
-        peak = highest_in_run(memory)[1]
-        fit = judge(memory, self.device, self.calibration).fit
-        return Knob(name, changes, costs, peak, self.now - peak, fit)
+        memory = self.formula_of(apply(recipe, changes))
+        peak = highest_in_run(_scaled(memory, self.ratios))[1]
+        is_another = bool(self.ratios) and any(change.key in _METHOD for change in changes)
+        at_least = {phase: max(1.0, ratio) for phase, ratio in self.ratios.items()}
+        safe = _scaled(memory, at_least, _SHORT if is_another else 1.0)
+        fits = [judge(replace(safe, stage=one), self.device, self.calibration).fit for one in self.stages]
+        return Knob(name, changes, costs, peak, self.now - peak, max(fits, key=_RANK.__getitem__))
 
     def mildest(self, recipe: Recipe, step: _Step) -> Knob | None:
         """The mildest form of a step that makes the recipe fit, else the strongest; None where it gains nothing."""
@@ -139,6 +171,28 @@ class _Asked:
         names = " + ".join(_named(step, step.forms[form]) for step, form in taken)
         costs = "; ".join(dict.fromkeys(step.costs for step, _ in taken))
         return self.knob(recipe, names, changes, costs)
+
+
+def _ratios(found: Memory, formula: Memory) -> dict[Phase, float]:
+    """By phase; of a phase that was not found, that of the highest."""
+    sums = {phase: sum(kinds.values()) for phase, kinds in formula.peaks.items()}
+    usual = highest_in_run(found)[1] / max(1, highest_in_run(formula)[1])
+    return {
+        phase: sum(found.peaks[phase].values()) / taken if phase in found.peaks and taken else usual
+        for phase, taken in sums.items()
+    }
+
+
+def _scaled(memory: Memory, ratios: Mapping[Phase, float], of_rows: float = 1.0) -> Memory:
+    """Each phase times its ratio; what depends on the rows times `of_rows` too."""
+    peaks = {
+        phase: {
+            kind: round(taken * ratios.get(phase, 1.0) * (of_rows if kind in _OF_ROWS else 1.0))
+            for kind, taken in kinds.items()
+        }
+        for phase, kinds in memory.peaks.items()
+    }
+    return replace(memory, peaks=peaks)
 
 
 def _steps(

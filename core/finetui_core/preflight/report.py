@@ -10,6 +10,7 @@ import msgspec
 
 from finetui_core.errors import InputError, RunFailed, first_line
 from finetui_core.preflight import verdict as verdicts
+from finetui_core.preflight.config_files import is_on_disk
 from finetui_core.preflight.cost import estimate_cost, read_prices
 from finetui_core.preflight.disk import existing, file_system, host_memory, plan_disk
 from finetui_core.preflight.duration import estimate_duration, steps_of
@@ -23,7 +24,6 @@ from finetui_core.preflight.figures import (
     OutOfMemory,
     Report,
     RowLengths,
-    Shape,
     Verdict,
     Workload,
 )
@@ -70,7 +70,8 @@ def quick(
     """The report by the closed formula, or by what a slower stage has `found`.
 
     `root` is the folder of runs, whose disk is looked at; `past` its finished runs, which are read where it is not
-    given. Never raises for what is not known: the report's notes say it.
+    given. Never raises for what is not known: the report's notes say it. Of a model that is not on this disk nothing
+    tokenizes the rows, and its passes are the longest that the recipe allows.
     """
     root = root or runs_root()
     shape = model_shape(recipe.model.name, recipe.model.revision)
@@ -78,17 +79,30 @@ def quick(
         notes = (_unknown_model(recipe), *_without_model(recipe, facts, root))
         return Report(recipe.model.name, device, None, None, (), None, None, None, None, notes)
     runs = past_runs(root) if past is None else past
-    work = workload(recipe, facts, shape, device.kind, found.lengths)
+    filled = workload(recipe, facts, shape, device.kind).recipe
+    lengths = found.lengths or sample_lengths(filled, facts, shape.vocabulary)
+    in_passes = found.lengths or (lengths if is_on_disk(recipe.model.name, recipe.model.revision) else None)
+    work = workload(recipe, facts, shape, device.kind, in_passes)
     known = calibration(runs, device.name, work_of_token(work))
     memory = found.memory or estimate(work)
-    lengths = found.lengths or sample_lengths(work.recipe, facts, shape.vocabulary)
     said = [note for note in (memory.note, _calibrated(known, device)) if note]
     duration = _duration(work, lengths, device, memory, known, found, said)
     verdict = _verdict(memory, device, known, found)
     lower: tuple[Knob, ...] = ()
     if verdict.fit != "fits":
-        peak_of = _peak_of(work, facts, shape, device, found)
-        lower = knobs(work.recipe, device, peak_of, shape=shape, lengths=found.lengths, calibration=known)
+
+        def formula_of(changed: Recipe) -> Memory:
+            return estimate(workload(changed, facts, shape, device.kind, in_passes))
+
+        lower = knobs(
+            work.recipe,
+            device,
+            formula_of,
+            found=found.memory,
+            shape=shape,
+            lengths=in_passes,
+            calibration=known,
+        )
     return Report(
         recipe=recipe.model.name,
         device=device,
@@ -100,6 +114,7 @@ def quick(
         duration=duration,
         cost=_cost(recipe, device, duration, today or datetime.date.today(), said),
         notes=tuple(said),
+        lengths=found.lengths,
     )
 
 
@@ -179,29 +194,6 @@ def _calibrated(known: Calibration, device: Device) -> str:
         return ""
     runs = "1 run" if known.runs == 1 else f"{known.runs} runs"
     return f"memory calibrated by {runs} on {device.name}"
-
-
-def _peak_of(
-    work: Workload, facts: Facts, shape: Shape, device: Device, found: Found
-) -> Callable[[Recipe], Memory]:
-    """The formula, scaled so that it gives for the recipe itself what the slower stage found."""
-    factor = 1.0
-    if found.memory is not None:
-        plain = verdicts.highest_in_run(estimate(work))[1]
-        factor = verdicts.highest_in_run(found.memory)[1] / plain if plain else 1.0
-    stage = found.memory.stage if found.memory is not None else "formula"
-
-    def peak_of(recipe: Recipe) -> Memory:
-        memory = estimate(workload(recipe, facts, shape, device.kind, found.lengths))
-        if factor == 1.0:
-            return memory
-        peaks = {
-            phase: {kind: round(taken * factor) for kind, taken in kinds.items()}
-            for phase, kinds in memory.peaks.items()
-        }
-        return Memory(stage, peaks, memory.seconds)
-
-    return peak_of
 
 
 def _duration(

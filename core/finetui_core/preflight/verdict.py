@@ -9,8 +9,8 @@ from finetui_core.wording import size
 GIB = 2**30
 CONTEXT = GIB // 2
 """Bytes that the driver holds for a process on a GPU before its first tensor."""
-PROCESS = round(0.35 * GIB)
-"""Resident bytes of the trainer's libraries before its first tensor, on a processor."""
+PROCESS = round(0.4 * GIB)
+"""Resident bytes on a processor beside the tensors: 340 MiB of libraries, and what their first step adds to them."""
 
 ERROR: Mapping[str, float] = {"formula": 0.15, "trace": 0.06, "probe": 0.02}
 """Share by which a stage's tensors may be off: the goals of each stage, the trace's for another loss version."""
@@ -61,9 +61,9 @@ def used_range(
     low, high = smallest * (1 - error), largest * (1 + error)
     if calibration.memory is not None:
         ratios = calibration.memory
-        below, above = (0.97, 1.05) if memory.stage == "formula" else (0.87, 1.15)
+        below, above = (0.75, 1.05) if memory.stage == "formula" else (0.87, 1.15)
         if calibration.runs >= Calibration.ENOUGH:
-            low, high = below * ratios.low, above * ratios.high
+            low, high = max(low, below * ratios.low), above * ratios.high
         else:
             low, high = min(low, ratios.low), max(high, above * ratios.high)
     return round(base + low * peak), round(base + high * peak)

@@ -10,6 +10,7 @@ from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+_DEVIATIONS = 6
 PROBE_PIECES, PROBE_LENGTH = 24, 64
 """What is taken of the text that forgetting is measured on: how many pieces, and the tokens of each."""
 PROBE_TOKENS = PROBE_PIECES * PROBE_LENGTH
@@ -24,6 +25,8 @@ def workload(
 ) -> Workload:
     """The run that a recipe describes. Without `lengths` every row is as long as the recipe allows, and all learned.
 
+    A packed pass holds rows drawn at random: their sum is bounded by six standard deviations, where those are known.
+
     Where the number of rows is not known, they are taken for few: that asks for most memory, by the dropout.
     """
     rows = lengths.rows if lengths is not None else facts.rows
@@ -37,12 +40,22 @@ def workload(
     )
     allowed = filled.data.max_length or default_max_length(shape.context_length)
     batch = filled.train.per_device_train_batch_size
-    longest = allowed if lengths is None or not lengths.exact else max(1, min(lengths.longest, allowed))
+    longest = allowed if lengths is None else max(1, min(lengths.longest, allowed))
     tokens = batch * longest
     if filled.data.packing and packs(shape):
-        tokens = min(batch * allowed, tokens * filled.train.gradient_accumulation_steps)
+        packed_rows = batch * filled.train.gradient_accumulation_steps
+        tokens = min(batch * allowed, _longest_sum(packed_rows, longest, lengths))
     share = 1.0 if lengths is None else min(1.0, max(0.0, lengths.supervised_share))
     return Workload(filled, shape, device_kind, tokens, longest, math.ceil(tokens * share), lengths)
+
+
+def _longest_sum(rows: int, longest: int, lengths: RowLengths | None) -> int:
+    """The most tokens that so many rows drawn at random have together, but for one time in a million or so."""
+    most = rows * longest
+    if lengths is None or lengths.deviation is None:
+        return most
+    usual = rows * lengths.mean + _DEVIATIONS * math.sqrt(rows) * lengths.deviation
+    return min(most, max(longest, math.ceil(usual)))
 
 
 def packs(shape: Shape) -> bool:

@@ -8,7 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from finetui_core.recipe import sources
-from finetui_core.recipe.defaults import LARGE_DATA, SMALL_DATA, default_epochs, default_learning_rate
+from finetui_core.recipe.defaults import (
+    LARGE_DATA,
+    SMALL_DATA,
+    adapts_experts,
+    default_epochs,
+    default_learning_rate,
+)
 from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
@@ -134,8 +140,11 @@ def _alpha(recipe: Recipe, facts: Facts) -> Advice | None:
 def _dropout(recipe: Recipe, facts: Facts) -> Advice | None:
     if not _adapters(recipe):
         return None
-    says = f"0.05 below {SMALL_DATA:,} rows, else 0; it helps less than the adapters' own restraint"
     dropout = recipe.lora.lora_dropout
+    if adapts_experts(recipe, facts.model_type):
+        says = "0 for this mixture: adapters on its experts have no input that could be dropped; peft refuses more"
+        return Advice("lora.lora_dropout", says, sources.PEFT_EXPERTS, bool(dropout))
+    says = f"0.05 below {SMALL_DATA:,} rows, else 0; it helps less than the adapters' own restraint"
     return Advice("lora.lora_dropout", says, sources.BIDERMAN, dropout is not None and dropout > 0.1)
 
 

@@ -12,6 +12,16 @@ LONGEST_DEFAULT_ROW = 2048  # tokens; LLaMA-Factory's cutoff_len
 SMALL_DATA = 1_000  # rows
 LARGE_DATA = 10_000  # rows
 _LARGE_MODEL = 13e9  # parameters
+_EXPERTS_AS_PARAMETERS = frozenset(
+    {
+        "afmoe", "beam", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1",
+        "ernie4_5_moe", "exaone_moe", "flex_olmo", "glm4_moe", "glm4_moe_lite", "glm4v_moe", "glm_moe_dsa",
+        "hunyuan_v1_moe", "longcat_flash", "mellum", "minimax", "minimax_m2", "mixtral", "olmoe",
+        "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_omni_moe", "qwen3_omni_moe_text",
+        "qwen3_omni_moe_thinker", "solar_open",
+    }
+)  # fmt: skip
+"""Mixtures whose experts transformers 5 holds as one parameter each: peft puts all-linear adapters on those too."""
 _HIDDEN_SIZE_EXPONENT = {"llama": 0.781, "qwen": 0.0775}
 
 
@@ -44,9 +54,21 @@ def default_epochs(rows: int) -> int:
     return 3 if rows < SMALL_DATA else 2 if rows < LARGE_DATA else 1
 
 
-def default_lora_dropout(rows: int) -> float:
-    """Dropout on the adapters' input: 0.05 below 1,000 training rows (QLoRA, TRL), else 0 (PEFT)."""
-    return 0.05 if rows < SMALL_DATA else 0.0
+def default_lora_dropout(rows: int, *, on_experts: bool = False) -> float:
+    """Dropout on the adapters' input: 0.05 below 1,000 training rows (QLoRA, TRL), else 0 (PEFT).
+
+    Adapters on the experts of a mixture can have none.
+    """
+    return 0.05 if rows < SMALL_DATA and not on_experts else 0.0
+
+
+def adapts_experts(recipe: Recipe, model_type: str) -> bool:
+    """Whether adapters stand on a mixture's experts, where peft refuses dropout and DoRA.
+
+    peft adds such an adapter to the parameter itself (`lora.ParamWrapper`), so that there is no input to drop from.
+    """
+    targets = recipe.lora.target_modules
+    return recipe.train.method != "full" and targets == "all-linear" and model_type in _EXPERTS_AS_PARAMETERS
 
 
 def default_weight_decay(method: Method) -> float:
@@ -95,7 +117,9 @@ def fill_defaults(
         ("train", "learning_rate"): default_learning_rate(method, hidden_size, model_type, parameters),
         ("train", "num_train_epochs"): default_epochs(train_rows),
         ("train", "weight_decay"): default_weight_decay(method),
-        ("lora", "lora_dropout"): default_lora_dropout(train_rows),
+        ("lora", "lora_dropout"): default_lora_dropout(
+            train_rows, on_experts=adapts_experts(recipe, model_type)
+        ),
     }
     for (table, name), value in decided.items():
         options = getattr(recipe, table)
@@ -127,6 +151,6 @@ _WHY = {
     "1e-5 above 13 billion parameters",
     "train.num_train_epochs": "3 passes below 1,000 training rows, 2 below 10,000, else 1",
     "train.weight_decay": "0 with adapters, 0.01 in full training",
-    "lora.lora_dropout": "0.05 below 1,000 training rows, else 0",
+    "lora.lora_dropout": "0.05 below 1,000 training rows, else 0; 0 on a mixture's experts, where peft allows none",
 }
 _SOURCE = {"train.learning_rate": f"{sources.TINKER}; {sources.COMMON_FULL_RATE}"}

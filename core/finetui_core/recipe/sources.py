@@ -7,6 +7,7 @@ BIDERMAN = "LoRA Learns Less and Forgets Less (Biderman et al., 2024), arXiv 240
 INSTRUCTGPT = "InstructGPT (Ouyang et al., 2022), arXiv 2203.02155: validation loss is not task quality"
 TRANSFORMERS = "transformers.TrainingArguments"
 PEFT = "peft.LoraConfig"
+PEFT_EXPERTS = "peft 0.21, lora.ParamWrapper: no dropout and no DoRA on parameters"
 PEFT_BENCHMARK = "PEFT MetaMathQA method comparison (2026-07)"
 TRL = "TRL SFTConfig (2026-07)"
 TRL_LORA = "TRL guide to LoRA Without Regret (2026-07): keep the effective batch below 32"

@@ -77,6 +77,8 @@ def _train(paths: RunPaths, output: Output) -> int:
     accelerator, processes = start_processes(recipe)
 
     def announce(phase: str) -> None:
+        if phase == "loading":
+            tally.rows_read()
         step = checkpoint.step if checkpoint else 0
         output.beat(step=step, phase=phase, total_steps=0)
         output.event("phase", phase=phase, step=step)

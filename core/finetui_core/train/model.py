@@ -10,7 +10,8 @@ from transformers.pytorch_utils import Conv1D
 
 from finetui_core.data.reading import cannot_load
 from finetui_core.errors import InputError, Problem
-from finetui_core.recipe.options import LoraOptions, Recipe
+from finetui_core.recipe.defaults import adapts_experts
+from finetui_core.recipe.options import Recipe
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -117,7 +118,7 @@ def add_adapters(model: Any, recipe: Recipe) -> Any:
     from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 
     lora = recipe.lora
-    _check_targets(model, lora)
+    _check_targets(model, recipe)
     if recipe.model.quantize != "none":
         model = prepare_model_for_kbit_training(
             model,
@@ -142,7 +143,8 @@ def add_adapters(model: Any, recipe: Recipe) -> Any:
     return get_peft_model(model, config)
 
 
-def _check_targets(model: Any, lora: LoraOptions) -> None:
+def _check_targets(model: Any, recipe: Recipe) -> None:
+    lora = recipe.lora
     names = linear_module_names(model)
     leaves = sorted({name.rpartition(".")[2] for name in names})
     problems = []
@@ -169,8 +171,20 @@ def _check_targets(model: Any, lora: LoraOptions) -> None:
                 hint="Name modules such as its input embedding or its head, or leave the list empty.",
             )
         )
+    problems += _refused_on_experts(model, recipe)
     if problems:
         raise InputError(problems)
+
+
+def _refused_on_experts(model: Any, recipe: Recipe) -> list[Problem]:
+    """What peft would refuse with an error of its own."""
+    if not adapts_experts(recipe, model.config.model_type):
+        return []
+    asked = [f"lora.lora_dropout is {recipe.lora.lora_dropout}"] if recipe.lora.lora_dropout else []
+    asked += ["lora.use_dora is true"] if recipe.lora.use_dora else []
+    where = f"which adapters on the experts of this {model.config.model_type} model cannot have"
+    hint = "Leave it out, or name the layers of the attention as lora.target_modules."
+    return [Problem(f"{one}, {where}", hint=hint) for one in asked]
 
 
 def matched_modules(model: Any) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """How long a recipe's rows are in tokens, where its model's tokenizer and its data are on this machine."""
 
 import itertools
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def _read(recipe: Recipe, known_rows: int | None) -> tuple[RowLengths, TokenRows
             supervised_share=float(train.mask.sum()) / tokens,
             exact=True,
             val_rows=len(prepared.val),
+            deviation=float(train.lengths.std()) if len(train) else None,
         ),
         train,
         prepared.val,
@@ -93,10 +95,11 @@ def _sampled(recipe: Recipe, tokenizer: Any, max_length: int, known_rows: int | 
     return RowLengths(
         rows=rows,
         mean=tokens / len(examples),
-        longest=max(len(one.ids) for one in examples),
+        longest=max_length,  # a longer row than those that were looked at may come
         supervised_share=sum(int(one.mask.sum()) for one in examples) / tokens,
         exact=False,
         val_rows=round(rows * share / (1 - share)) if options.val is None else rows,
+        deviation=statistics.pstdev(len(one.ids) for one in examples),
     )
 
 

@@ -24,16 +24,24 @@ _STATUS = Path("/proc/self/status")
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of this process. `libraries` is its resident memory when all is imported and no model loaded."""
+    """Counts of this process.
+
+    `libraries` is its resident memory when all is imported and no model loaded, `starting` its seconds until the rows
+    are there and the model is to be loaded.
+    """
 
     began: float = field(default_factory=time.perf_counter)
     libraries: int | None = None
+    starting: float | None = None
     steps: int = 0
     tokens: int = 0
     training_seconds: float = 0.0
 
     def imported(self) -> None:
         self.libraries = _status("VmRSS")
+
+    def rows_read(self) -> None:
+        self.starting = time.perf_counter() - self.began
 
     def step(self, tokens: int, seconds: float) -> None:
         self.steps += 1
@@ -53,6 +61,7 @@ class Tally:
             total_steps=session.schedule.total_steps,
             tokens=self.tokens,
             training_seconds=round(self.training_seconds, 3),
+            starting_seconds=None if self.starting is None else round(self.starting, 3),
             resumed=resumed,
             resident=_status("VmHWM") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             libraries=self.libraries,
@@ -77,6 +86,7 @@ def _by_formula(session: Session) -> tuple[int | None, float | None]:
         supervised_share=data.train_supervised_tokens / max(1, data.train_tokens),
         exact=True,
         val_rows=data.val_rows,
+        deviation=float(session.data.train.lengths.std()),
     )
     kind: Literal["cuda", "cpu"] = "cuda" if session.device.type == "cuda" else "cpu"
     work = workload(recipe, Facts(rows=data.train_rows), shape, kind, lengths)

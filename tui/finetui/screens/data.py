@@ -229,10 +229,10 @@ class DataScreen(Screen[None]):
 
     def _possible(self, action: str) -> DataView | None:
         """The view, if the action can be done now; if not, the reason is told."""
-        reason = self.query_one(KeyBar).unavailable.get(f"data.{action}")
-        if reason is not None:
-            self._studio.notice(f"{action.replace('_', ' ')}: {reason}", "warning")
-        return self._view if reason is None else None
+        said = self.query_one(KeyBar).why_not(f"data.{action}")
+        if said:
+            self._studio.notice(said, "warning")
+        return None if said else self._view
 
     # What the keys do.
 

@@ -8,7 +8,7 @@ from textual.containers import Container
 from finetui.recipe_compared import DEFAULTS, DIFFERENCE_COLUMNS, difference_records, differences, sources
 from finetui.recipe_seen import Seen
 from finetui.widgets.table import Table
-from finetui_core.recipe.compare import Difference
+from finetui_core.recipe.edit import set_value, unset
 
 
 class DifferencePanel(Container):
@@ -44,9 +44,15 @@ class DifferencePanel(Container):
         if seen is not None and seen.checked is not None and self.display:
             self.table.show(difference_records(seen, self.against, self._root))
 
-    def chosen(self) -> Difference | None:
-        """The difference under the cursor. Raises InputError where the other side cannot be read any more."""
+    def taken(self, text: str) -> str:
+        """The recipe with the other side's value of the option under the cursor; left out there, it is taken out.
+
+        Raises InputError where the other side cannot be read any more.
+        """
         if self._seen is None or self._seen.checked is None:
-            return None
-        found = differences(self._seen, self.against, self._root)
-        return next((one for one in found if one.option == self.table.chosen), None)
+            return text
+        for one in differences(self._seen, self.against, self._root):
+            if one.option == self.table.chosen:
+                table, _, name = one.option.partition(".")
+                return unset(text, table, name) if one.b is None else set_value(text, table, name, one.b)
+        return text

@@ -1,9 +1,8 @@
 """What preflight says of the recipe: asked anew in a thread when it changes, and traced in a child when told to."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -19,17 +18,15 @@ from finetui.recipe_preflight import (
     preflight_records,
     verdict_rows,
 )
+from finetui.recipe_seen import Seen
 from finetui.recipe_trace import trace
 from finetui.widgets.lines import Lines
 from finetui.widgets.table import Table
 from finetui_core.preflight.figures import Knob, Report
 
-if TYPE_CHECKING:
-    from finetui_core.preflight.history import Compared
-
 
 class PreflightPanel(Container):
-    """One list; a line with a knob is opened to turn it."""
+    """One list; a line with a knob is opened to turn it. `device` is asked about: "" is this machine."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(id="preflight")
@@ -37,6 +34,7 @@ class PreflightPanel(Container):
         self._asked: Asked | None = None
         self._said: Answer | None = None
         self._answering = False
+        self.device = ""
         self.tracing = False
 
     def compose(self) -> ComposeResult:
@@ -50,18 +48,23 @@ class PreflightPanel(Container):
     def on_resize(self, event: events.Resize) -> None:
         self._show()
 
-    def ask(self, asked: Asked | None) -> None:
-        """Show what is said of `asked`, where this is seen; of two that are asked, the last one is answered."""
+    def ask(self, seen: Seen | None) -> None:
+        """Show what is said of a recipe on `device`, where this is seen; no recipe leaves it as it is."""
+        if seen is not None and seen.checked is not None:
+            self._ask(Asked(seen.checked.recipe, seen.facts, self.device, bool(seen.faults)))
+
+    def _ask(self, asked: Asked | None) -> None:
+        """Of two that are asked, the last one is answered."""
         self._asked = asked
         if asked is None or not self.display or (self._said is not None and self._said.asked == asked):
             return
         if not self._answering:
             self._answering = True
-            work = partial(self._answer, asked, self._said.past if self._said is not None else None)
+            work = partial(self._answer, asked, self._said)
             self.run_worker(work, thread=True, exit_on_error=False, group="preflight")
 
-    def _answer(self, asked: Asked, past: "Sequence[Compared] | None") -> None:
-        said = answer(asked, self._root, past)
+    def _answer(self, asked: Asked, before: Answer | None) -> None:
+        said = answer(asked, self._root, before)
         self.app.call_later(self._answered, said)
 
     def _answered(self, said: Answer) -> None:
@@ -71,7 +74,7 @@ class PreflightPanel(Container):
             self._show()
             if before is None or before.asked != said.asked:
                 self.table.cursor = 0
-            self.call_later(lambda: self.ask(self._asked))
+            self.call_later(lambda: self._ask(self._asked))
 
     def knob(self, key: str) -> Knob | None:
         """The knob at a line."""

@@ -103,6 +103,18 @@ class RecipeViews(Container):
         self.screen.set_class(name == "preflight", "-preflight")
         self.difference.show(self._seen)
 
+    def compare(self, against: str) -> None:
+        """Show what differs from another one. Raises InputError where the folder of runs cannot be read."""
+        self.difference.compare(against)
+        self.show_panel("difference")
+        self.beside.focus()
+
+    def turn(self, direction: int) -> None:
+        """Compare with the next one, or the one before, where a difference is shown."""
+        if self.panel == "difference":
+            self.difference.turn(direction)
+            self.difference.show(self._seen)
+
     @property
     def beside(self) -> Widget:
         """The view in the place of the panel that is shown."""

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from finetui.actions import actions_of, bindings
+from finetui.actions import bindings
 from finetui.polling import Poller
 from finetui.remembered import Order, keep, recall
-from finetui.screens.runs_rows import COLUMNS, SORTED_COLUMNS, about, nothing, record, title
+from finetui.run_changing import Changing
+from finetui.screens.runs_rows import COLUMNS, SORTED_COLUMNS, about, nothing, record, title, unavailable
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 from finetui.widgets.status_line import StatusLine
 from finetui.widgets.table import Record, Table
-from finetui_core.errors import InputError, RunFailed
+from finetui_core.errors import InputError
 from finetui_core.runs.filter import DEFAULT_SORT, run_filter, sort_runs
 from finetui_core.runs.listing import Listed, Listing
 from finetui_core.runs.liveness import LIVE
@@ -26,7 +27,6 @@ from finetui_core.runs.summary import RunSummary
 
 if TYPE_CHECKING:
     from finetui.app import Studio
-    from finetui.run_changes import Change
     from finetui.widgets.filter_bar import FilterBar
     from finetui_core.runs.queue import Direction
 
@@ -37,8 +37,6 @@ MOST_WAIT = 0.2
 """Seconds that reading waits for a page to be shown."""
 _OF_SEVERAL = frozenset({"tag", "note", "archive", "delete"})
 """What is done to the marked runs, where there are any."""
-_IN_QUEUE = ("runs.queue_up", "runs.queue_down", "runs.unqueue")
-_ONLY_READ = "a run of another trainer is only read"
 
 
 class RunsScreen(Screen[None]):
@@ -60,7 +58,7 @@ class RunsScreen(Screen[None]):
         self._stands = ""
         self._order = recall(ORDER, Order, Order(DEFAULT_SORT))
         self._filter = ""
-        self._done: list[Change] = []
+        self._changing = Changing(self, self._changed, lambda said: self._studio.notice(said, "error"))
         self._minute = 0
         self._page_shown = threading.Event()
         self._poller = Poller(self, self._read, self._show, self._show_failure)
@@ -164,38 +162,18 @@ class RunsScreen(Screen[None]):
 
     def _show_keys(self) -> None:
         """Which actions cannot be done now, and why."""
-        reasons = {}
-        run = self._chosen_run()
-        if run is None:
-            changes = "there is no run"
-        elif run.kind != "ftui":
-            changes = _ONLY_READ
-        else:
-            changes = ""
-        if changes:
-            names = ("rename", "tag", "note", "archive", "delete")
-            reasons = {f"runs.{name}": changes for name in names}
-        elif run is not None and run.state in LIVE and not self._place:
-            reasons = dict.fromkeys(("runs.archive", "runs.delete"), f"it is {run.state}")
-        elif self._place == TRASH:
-            reasons = {"runs.delete": "it is in the trash"}
-        if run is None or run.state != "queued" or self._place:
-            reasons |= dict.fromkeys(_IN_QUEUE, "it does not wait in the queue")
-        if len(self._targets_to_compare()) < 2:
-            reasons["runs.compare"] = "mark another run with space"
-        if not self._done:
-            reasons["runs.undo"] = "nothing was changed here"
+        several = len(self._targets_to_compare()) > 1
+        reasons = unavailable(self._chosen_run(), self._place, several, self._changing.can_undo)
         labels = {"runs.archive": "restore"} if self._place else {}
         self.query_one(KeyBar).show(unavailable=reasons, labels=labels)
 
     def _possible(self, action: str) -> bool:
         """Whether the action can be done for the chosen run; if not, the reason is told."""
-        reason = self.query_one(KeyBar).unavailable.get(f"runs.{action}")
+        said = self.query_one(KeyBar).why_not(f"runs.{action}")
         marked = bool(self.query_one(Table).marked) and action in _OF_SEVERAL
-        if reason is None or marked:
+        if not said or marked:
             return True
-        (label,) = (one.label for one in actions_of("runs") if one.name == action)
-        self._studio.notice(f"{label}: {reason}", "warning")
+        self._studio.notice(said, "warning")
         return False
 
     # What the keys do.
@@ -272,7 +250,7 @@ class RunsScreen(Screen[None]):
         if self._possible("archive"):
             from finetui import run_changes
 
-            self._change(
+            self._changing.do(
                 partial(run_changes.restore if self._place else run_changes.archive, self._targets())
             )
 
@@ -284,7 +262,7 @@ class RunsScreen(Screen[None]):
             paths = self._targets()
             change = partial(delete, paths)
             question = f"Delete {_names(paths)}? It goes to {TRASH} in the folder of runs; u brings it back."
-            self.app.push_screen(Confirm(question), lambda yes: self._change(change) if yes else None)
+            self.app.push_screen(Confirm(question), lambda yes: self._changing.do(change) if yes else None)
 
     def action_queue_up(self) -> None:
         self._queue("queue_up", "up")
@@ -302,17 +280,16 @@ class RunsScreen(Screen[None]):
         run = self._chosen_run()
         if run is not None and self._possible(name):
             there = partial(move_in_queue, direction=direction) if direction else take_out_of_queue
-            self._change(partial(there, self._root, Path(run.path)))
+            self._changing.do(partial(there, self._root, Path(run.path)))
 
     def action_queue_go(self) -> None:
         from finetui.run_changes import pause_or_start_queue
 
-        self._change(partial(pause_or_start_queue, self._root))
+        self._changing.do(partial(pause_or_start_queue, self._root))
 
     def action_undo(self) -> None:
         if self._possible("undo"):
-            change = self._done[-1]
-            self.run_worker(partial(self._undo, change), thread=True, exit_on_error=False, group="change")
+            self._changing.undo()
 
     # The filter.
 
@@ -338,7 +315,7 @@ class RunsScreen(Screen[None]):
         if not event.text.strip():
             self.query(FilterBar).remove()
 
-    # Changes to runs: in a thread, each with its way back.
+    # Changes to runs.
 
     def _ask(self, name: str, paths: Sequence[Path]) -> None:
         """Ask for the text of a label, and write it."""
@@ -352,33 +329,12 @@ class RunsScreen(Screen[None]):
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self._change(partial(question.change, paths, text))
+                self._changing.do(partial(question.change, paths, text))
 
         words = question.words.format(_names(paths))
         self.app.push_screen(Ask(words, question.text(run), question.check), answered)
 
-    def _change(self, change: Callable[[], "Change"]) -> None:
-        self.run_worker(partial(self._do, change), thread=True, exit_on_error=False, group="change")
-
-    def _do(self, change: Callable[[], "Change"]) -> None:
-        try:
-            done = change()
-        except (InputError, RunFailed, OSError) as error:
-            self.call_later(self._studio.notice, str(error), "error")
-        else:
-            self.call_later(self._changed, [*self._done, done], f"{done.said}   u undoes it")
-
-    def _undo(self, change: "Change") -> None:
-        try:
-            change.undo()
-        except (InputError, RunFailed, OSError) as error:
-            self.call_later(self._studio.notice, str(error), "error")
-        else:
-            kept = [one for one in self._done if one is not change]
-            self.call_later(self._changed, kept, f"undone: {change.said}")
-
-    def _changed(self, done: list["Change"], said: str) -> None:
-        self._done = done
+    def _changed(self, said: str) -> None:
         self.query_one(Table).mark(())
         self._studio.notice(said)
         self._show_keys()

@@ -7,6 +7,7 @@ from finetui.widgets.plot import Row
 from finetui.widgets.sparkline import sparkline
 from finetui.widgets.table import Column, Record
 from finetui_core import wording
+from finetui_core.runs.liveness import LIVE
 from finetui_core.runs.paths import ARCHIVE, TRASH
 from finetui_core.runs.summary import RunSummary
 
@@ -126,3 +127,23 @@ def short(path: Path) -> str:
 
 def _tags(run: RunSummary) -> str:
     return " ".join(f"#{tag}" for tag in run.tags)
+
+
+def unavailable(run: RunSummary | None, place: str, can_compare: bool, can_undo: bool) -> dict[str, str]:
+    """The reason for each action, by id, that cannot be done now with the run under the cursor."""
+    reasons: dict[str, str] = {}
+    if run is None or run.kind != "ftui":
+        why = "there is no run" if run is None else "a run of another trainer is only read"
+        reasons = {f"runs.{name}": why for name in ("rename", "tag", "note", "archive", "delete")}
+    elif run.state in LIVE and not place:
+        reasons = dict.fromkeys(("runs.archive", "runs.delete"), f"it is {run.state}")
+    elif place == TRASH:
+        reasons = {"runs.delete": "it is in the trash"}
+    if run is None or run.state != "queued" or place:
+        in_queue = ("runs.queue_up", "runs.queue_down", "runs.unqueue")
+        reasons |= dict.fromkeys(in_queue, "it does not wait in the queue")
+    if not can_compare:
+        reasons["runs.compare"] = "mark another run with space"
+    if not can_undo:
+        reasons["runs.undo"] = "nothing was changed here"
+    return reasons

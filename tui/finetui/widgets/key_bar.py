@@ -30,6 +30,15 @@ class KeyBar(Widget):
         """The reason for each action, by id, that cannot be done now."""
         return self._reasons
 
+    def why_not(self, action: str) -> str:
+        """What is told when the action cannot be done now: its label and the reason; "" where it can."""
+        reason = self._reasons.get(action)
+        if reason is None:
+            return ""
+        named = action.partition(".")[2].replace("_", " ")
+        label = next((one.label for one in actions_of(*self._scopes) if one.id == action), named)
+        return f"{self._labels.get(action, label)}: {reason}"
+
     @property
     def labels(self) -> Mapping[str, str]:
         """The labels that stand in for those of the registry, by id."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from finetui_core.evaluate.intervals import wilson
 from finetui_core.recipe.options import Method
 from finetui_core.wording import count, percent
 
@@ -70,17 +71,10 @@ def size_guide(
     said += _choice(tier)
     if supervised_tokens is not None:
         said += _capacity(distinct_rows, supervised_tokens, method)
-    interval, difference = interval_of(val_rows), smallest_difference(val_rows)
+    interval = wilson(_BASE_RATE * val_rows, val_rows).high - _BASE_RATE if val_rows else None
+    difference = smallest_difference(val_rows)
     said += _validation(val_rows, interval, difference)
     return SizeGuide(tier, rows, distinct_rows, distinct_prompts, val_rows, interval, difference, tuple(said))
-
-
-def interval_of(rows: int, share: float = _BASE_RATE) -> float | None:
-    """Half the width of the 95 % interval on a share (accuracy, win rate) of so many rows, after Wilson."""
-    if rows <= 0:
-        return None
-    square = _Z_95**2
-    return _Z_95 * math.sqrt(share * (1 - share) / rows + square / (4 * rows**2)) / (1 + square / rows)
 
 
 def smallest_difference(rows: int, discordant: float = _DISCORDANT) -> float | None:

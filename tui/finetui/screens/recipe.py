@@ -65,12 +65,13 @@ class RecipeScreen(Screen[None]):
     @property
     def subject(self) -> Path | None:
         """The recipe that the station Compare is asked about."""
-        return self._draft.opened.path if self._draft is not None and self._draft.opened is not None else None
+        draft = self._editing.draft
+        return draft.opened.path if draft is not None and draft.opened is not None else None
 
     @property
     def rows(self) -> tuple[str, str]:
         """The rows that the open recipe trains on, and those kept apart; "" for none."""
-        checked = self._seen.checked if self._seen is not None else None
+        checked = self._editing.seen.checked if self._editing.seen is not None else None
         return (checked.recipe.data.train, checked.recipe.data.val or "") if checked is not None else ("", "")
 
     def compose(self) -> ComposeResult:

@@ -1,6 +1,7 @@
 """`ftui compare RECIPE|RUN`: is it better, on rows that nothing was trained on?"""
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -79,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     require_training_libraries()
-    _check_numbers(options)
+    _check_options(options)
     runs = (options.runs or runs_root()).absolute()
     with _undisturbed():
         from finetui_core.evaluate.answering import ways_of
@@ -102,12 +103,16 @@ def run(options: argparse.Namespace) -> int:
             talk(line)
         judge = endpoint if options.judge else None
         ways = ways_of(subject, planned.plan, wanted.endpoint, judge)
-        result = run_comparison(planned, ways, _Talk().follower())
+        try:
+            result = run_comparison(planned, ways, _Talk().follower())
+        except KeyboardInterrupt:
+            talk("\nstopped: what is answered is kept, and the same command goes on")
+            raise
     _show(result, planned.paths, options)
     return DONE if len(result.plan.arms) == len(planned.plan.arms) else IN_PART
 
 
-def _check_numbers(options: argparse.Namespace) -> None:
+def _check_options(options: argparse.Namespace) -> None:
     least = {"shots": 1, "max_rows": 0, "max_new_tokens": 1}
     problems = [
         Problem(f"--{name.replace('_', '-')} {number} cannot be", hint=f"from {least[name]} on")
@@ -120,6 +125,9 @@ def _check_numbers(options: argparse.Namespace) -> None:
         problems.append(
             Problem("--judge needs an endpoint", hint="name it with --endpoint and --endpoint-model")
         )
+    if options.page is not None and os.path.lexists(options.page):
+        hint = "give another name, or move it away"
+        problems.append(Problem("there is a file of this name already", str(options.page), hint))
     if problems:
         raise InputError(problems)
 

@@ -1,6 +1,7 @@
 """Who answers and who judges: the model itself, or an endpoint that the user has named."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,9 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
 
         disable_progress_bar()
         if not loaded:
-            loaded.append(engine.load(subject.recipe, subject.checkpoint.path if subject.checkpoint else None))
+            loaded.append(
+                engine.load(subject.recipe, subject.checkpoint.path if subject.checkpoint else None)
+            )
 
     def ask(
         arm: Arm, prompts: Sequence[Prompt], rows: Sequence[TestRow], path: Path, progress: Progress
@@ -57,7 +60,8 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
         from finetui_core.evaluate import engine
 
         which: Any = arm.weights
-        engine.answer_arm(loaded[0], which, prompts, rows, decoding, path, progress)
+        with _without_warnings():
+            engine.answer_arm(loaded[0], which, prompts, rows, decoding, path, progress)
 
     def opinions(
         result: Result, rows: Sequence[TestRow], answers: Answers, folder: Path, progress: Progress
@@ -68,6 +72,14 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
         ]
 
     return Ways(ask, load, opinions if judge is not None else None)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """What libraries say of their own future is nothing to the person who compares."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def _ask_endpoint(

@@ -103,8 +103,8 @@ class _Reporter:
 def run_comparison(planned: Planned, ways: Ways, follower: Follower) -> Result:
     """Answer what is not answered yet, score it, and write result and page.
 
-    Raises InputError where another process is at it or a metric fails, RunFailed where the base gives no answers;
-    what is answered is kept, whatever happens.
+    Raises InputError where another process is at it or a metric fails, RunFailed where the base gives no answers or
+    the disk refuses the result; what is answered is kept, whatever happens.
     """
     paths = planned.paths
     _make_folders(paths)
@@ -121,6 +121,9 @@ def run_comparison(planned: Planned, ways: Ways, follower: Follower) -> Result:
     except KeyboardInterrupt:
         reporter.phase("stopped", message="stopped; what is answered is kept")
         raise
+    except OSError as error:
+        reporter.phase("failed", message=first_line(error))
+        raise RunFailed(f"the comparison cannot be written: {first_line(error)}") from error
     except BaseException as error:
         reporter.phase("failed", message=first_line(error))
         raise

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 SAMPLE = Path(__file__).parents[2] / "sample_data"
-MAKERS = ("words", "grammar", "prose", "support", "messy", "documents")
+MAKERS = ("words", "grammar", "prose", "support", "messy", "documents", "facts")
 MODEL = SAMPLE / "tiny-llama"
 ROLES = {"system", "user", "assistant"}
 LABELS = {"billing", "delivery", "returns", "technical", "account", "stock"}
@@ -63,6 +63,19 @@ def test_documents_rebuild_byte_for_byte(makers: dict[str, ModuleType]) -> None:
     folder = makers["documents"].FOLDER
     written = {page.name: page.read_bytes() for page in folder.iterdir()}
     assert written == {name: text.encode() for name, text in makers["documents"].pages().items()}
+
+
+def test_questions_about_the_documents_rebuild_and_are_answered_there(makers: dict[str, ModuleType]) -> None:
+    facts = makers["facts"]
+    train, val = facts.splits()
+    assert facts.as_jsonl(train).encode() == facts.TRAIN.read_bytes()
+    assert facts.as_jsonl(val).encode() == facts.VAL.read_bytes()
+    assert not {row["group"] for row in train} & {row["group"] for row in val}
+    for row in train + val:
+        page, answer = row["group"].split(": ", 1)
+        text = (SAMPLE / "documents" / f"{page}.md").read_text(encoding="utf-8").replace("\n", " ")
+        assert answer.removesuffix(" euros") in text
+        assert row["messages"][-1]["content"] == f"{answer}."
 
 
 def test_general_text_rebuilds_byte_for_byte(makers: dict[str, ModuleType]) -> None:

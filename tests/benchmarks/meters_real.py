@@ -338,7 +338,7 @@ def kinds(one: Course) -> set[str]:
     for number, now in enumerate(one.history, 1):
         done = [step for step in one.steps if step.step <= now.step]
         told |= {alarm.kind for alarm in judge(one.history[:number], done, one.total_steps)}
-    if any(not math.isfinite(step.loss) for step in one.steps):
+    if any(not math.isfinite(step.loss + step.grad_norm) for step in one.steps):
         told.add("diverging")  # the loop's own alarm
     return told
 

@@ -143,13 +143,12 @@ def main() -> None:
     torch.set_num_threads(1)
     disable_progress_bar()
     model = base.make_base(options.work / "base", options.base_steps)
-    courses = [
-        _course(options.work, model, setting, seed, number)
-        for seed in options.seeds
-        for number, setting in enumerate(SETTINGS)
-    ]
-    table = "\n".join(figures(courses))
-    print("\n".join(lines_of(courses)))
+    tables = []
+    for seed in options.seeds:
+        courses = [_course(options.work, model, setting, seed, at) for at, setting in enumerate(SETTINGS)]
+        print("\n".join(lines_of(courses)), flush=True)
+        tables.append("\n".join((f"### Seed {seed}", "", *figures(courses))))
+    table = "\n\n".join(tables)
     print(table)
     if options.page:
         put_table(options.page, "real runs", table)
@@ -338,7 +337,7 @@ def kinds(one: Course) -> set[str]:
     for number, now in enumerate(one.history, 1):
         done = [step for step in one.steps if step.step <= now.step]
         told |= {alarm.kind for alarm in judge(one.history[:number], done, one.total_steps)}
-    if any(not math.isfinite(step.loss) for step in one.steps):
+    if any(not math.isfinite(step.loss + step.grad_norm) for step in one.steps):
         told.add("diverging")  # the loop's own alarm
     return told
 

@@ -1,5 +1,6 @@
 """Reading again and again: what is asked for while a reading is under way is not lost."""
 
+import asyncio
 import threading
 
 from textual.app import App
@@ -24,7 +25,7 @@ async def test_a_reading_asked_for_during_another_follows_it() -> None:
         screen: Screen[None] = app.screen  # type: ignore[assignment]
         poller = Poller(screen, read, shown.append, lambda error: None)
         poller.now()
-        is_read.wait(10)
+        await asyncio.to_thread(is_read.wait, 10)
         disk[0] = "new"
         poller.now()
         may_end.set()

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from finetui_core.wording import number
-
 Record = Mapping[str, Any]
 
 ENDED_BY = {"checkpoint": "checkpoint"}
@@ -50,8 +48,8 @@ def gist(alarm: Record) -> str:
 
 def go_back_to(alarm: Record) -> int | None:
     """The step of the best evaluation, where one is better than what came after it."""
-    step = number(alarm.get("go_back_to"))
-    return None if step is None else int(step)
+    step = alarm.get("go_back_to")
+    return step if isinstance(step, int) and not isinstance(step, bool) else None
 
 
 def as_facts(alarms: Iterable[Record]) -> list[dict[str, Any]]:

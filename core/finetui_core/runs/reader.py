@@ -156,7 +156,7 @@ class RunView:
         merged = [
             event
             for event in self.events
-            if event.get("type") in _MERGED
+            if str(event.get("type")) in _MERGED
             and isinstance(event.get("step"), int)
             and within([event], self._metrics.limits.get(event.get("attempt", 1)))
         ]

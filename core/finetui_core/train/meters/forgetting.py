@@ -74,7 +74,7 @@ def _alarm(now: Measured, rise: Rise, good: int | None) -> Alarm:
         f"loss on {rise.text} rose by {rise.nats:.2f} nats "
         f"({_percent(rise.nats)} of perplexity, ± {rise.error:.2f} nats on {rise.documents} documents{kl})",
         good,
-        "Lower train.learning_rate, train fewer epochs, or replay a share of general text.",
+        "Lower train.learning_rate, train fewer epochs, or replay general text (data.replay).",
     )
 
 

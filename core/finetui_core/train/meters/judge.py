@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from finetui_core.train.meters import forgetting, learning, memorisation, overfitting
+from finetui_core.train.meters import diverging, forgetting, learning, memorisation, overfitting
 from finetui_core.train.meters.figures import Alarm, Kind, Measured, StepLoss
 
 _RANKS = {"watch": 1, "act": 2}
@@ -26,7 +26,7 @@ def judge(history: Sequence[Measured], steps: Sequence[StepLoss], total_steps: i
     an evaluation, with that one in `history`, it looks at the evaluations.
     """
     if _is_step_newest(history, steps):
-        alarm = learning.diverging(steps, total_steps)
+        alarm = diverging.diverging(steps, total_steps)
         return [] if alarm is None else [alarm]
     return [
         found[-1]
@@ -38,7 +38,7 @@ def judge(history: Sequence[Measured], steps: Sequence[StepLoss], total_steps: i
 def ended(history: Sequence[Measured], steps: Sequence[StepLoss], total_steps: int) -> list[Over]:
     """The alarms whose ground has gone with the newest of `history` and `steps`; called like `judge`."""
     if _is_step_newest(history, steps):
-        is_over = learning.diverging_over(steps, total_steps)
+        is_over = diverging.diverging_over(steps, total_steps)
         return [Over("diverging", steps[-1].step, "the training loss is back to normal")] if is_over else []
     over = []
     for found in _rules(history, steps, total_steps):

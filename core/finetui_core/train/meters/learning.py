@@ -1,4 +1,4 @@
-"""Whether it learns at all: the loss runs away, does not fall, or has come to rest."""
+"""Whether it learns: the validation loss does not fall, or both losses have come to rest."""
 
 import math
 from collections.abc import Sequence
@@ -9,94 +9,16 @@ from numpy.typing import NDArray
 from finetui_core.train.meters.figures import Alarm, Measured, StepLoss
 from finetui_core.train.meters.overfitting import paired
 
-FIRST_LOGS, LOGS_ABOVE = 10, 3
-_LOGS = 100
-"""A log is the mean over this part of the run's steps, at least one step."""
-GRADIENT_TIMES, _LONG, _OF_LAST, _USUAL = 10, 3, 5, 50
-_NOT_LEARNING_AFTER, _FELL = 0.2, 0.01
-_AT_REST_AFTER, _AT_REST = 0.5, 0.01
-
-
-def diverging(steps: Sequence[StepLoss], total_steps: int) -> Alarm | None:
-    """What is to be said at the newest step. Costs little: it can be asked after each."""
-    above = _logs_above(steps, total_steps)
-    if above is not None and above[-LOGS_ABOVE:].all() and not above[-LOGS_ABOVE - 1]:
-        return _above_first(steps, max(1, total_steps // _LOGS))
-    return _gradients(steps)
-
-
-def diverging_over(steps: Sequence[StepLoss], total_steps: int) -> bool:
-    """Whether the newest step is the one at which it no longer diverges."""
-    above = _logs_above(steps, total_steps)
-    if above is not None and above[-LOGS_ABOVE - 1] and not above[-LOGS_ABOVE:].any():
-        runs = "".join("#" if one else "." for one in above)[:-LOGS_ABOVE]
-        return "#" * LOGS_ABOVE in runs.rpartition("." * LOGS_ABOVE)[2]
-    return _gradients(steps[-2 * _USUAL - _OF_LAST : -_USUAL]) is not None
-
-
-def _logs_above(steps: Sequence[StepLoss], total_steps: int) -> NDArray[np.bool_] | None:
-    """At the end of a log: which logs lie above all of the first ten, by as much as those above their middle."""
-    length = max(1, total_steps // _LOGS)
-    if len(steps) % length or len(steps) < (FIRST_LOGS + LOGS_ABOVE) * length:
-        return None
-    means = _means(steps, length)
-    return means > _bound(means[:FIRST_LOGS])
-
-
-def _bound(first: NDArray[np.float64]) -> float:
-    finite = first[np.isfinite(first)]
-    return float(2 * finite.max() - np.median(finite)) if len(finite) else math.inf
-
-
-def _means(steps: Sequence[StepLoss], length: int) -> NDArray[np.float64]:
-    """Mean losses of so many steps each; infinite where one is not a number."""
-    losses = np.array([one.loss if math.isfinite(one.loss) else math.inf for one in steps])
-    means: NDArray[np.float64] = losses.reshape(-1, length).mean(axis=1)
-    return means
-
-
-def _above_first(steps: Sequence[StepLoss], length: int) -> Alarm:
-    means = _means(steps, length)
-    values = ", ".join(f"{value:.3g}" for value in means[-LOGS_ABOVE:])
-    highest = means[:FIRST_LOGS].max()
-    return Alarm(
-        "diverging",
-        "act",
-        steps[-1].step,
-        f"training loss is above all that it began with ({values} after at most {highest:.3g} in the first "
-        f"{FIRST_LOGS * length:,} steps)",
-        None,
-        "Stopping is justified: lower train.learning_rate, or raise train.warmup_steps.",
-    )
-
-
-def _gradients(steps: Sequence[StepLoss]) -> Alarm | None:
-    """The third of five gradients that is ten times as long as usual, while the loss is higher than usual."""
-    if len(steps) < _USUAL + _OF_LAST:
-        return None
-    usual, last = steps[-_USUAL - _OF_LAST : -_OF_LAST], steps[-_OF_LAST:]
-    if last[-1].grad_norm <= GRADIENT_TIMES * min(one.grad_norm for one in usual):
-        return None
-    middle = float(np.median([one.grad_norm for one in usual]))
-    are_long = [one.grad_norm > GRADIENT_TIMES * middle for one in last]
-    if sum(are_long) != _LONG or not are_long[-1]:
-        return None
-    losses, now = np.array([one.loss for one in usual]), float(np.mean([one.loss for one in last]))
-    if not now > losses.mean() + 3 * losses.std() / math.sqrt(_OF_LAST):
-        return None
-    return Alarm(
-        "diverging",
-        "watch",
-        steps[-1].step,
-        f"gradients are {last[-1].grad_norm / middle:,.0f} times their usual, and the loss rises "
-        f"(norm {last[-1].grad_norm:.3g} after {middle:.3g}, loss {now:.3g} after {losses.mean():.3g})",
-        None,
-        "If it goes on, lower train.learning_rate or raise train.warmup_steps.",
-    )
+_NOT_LEARNING_AFTER, _FOR_CERTAIN_AFTER, _FELL = 0.2, 0.5, 0.01
+_AT_REST_AFTER, _UNTIL, _AT_REST = 0.5, 0.8, 0.01
+"""Parts of the steps between which rest is told: at their end a schedule's rate is so low that all is at rest."""
 
 
 def not_learning(history: Sequence[Measured], total_steps: int) -> list[Alarm | None]:
-    """At each evaluation after a fifth of the steps: the validation loss is still where it was before training."""
+    """At each evaluation after a fifth of the steps: the validation loss is still where it was before training.
+
+    It has moved by less than 1 %, and by less than two errors; after half of the steps the 1 % is enough.
+    """
     found: list[Alarm | None] = []
     start = history[0].val if history and history[0].step == 0 else None
     for now in history:
@@ -106,7 +28,8 @@ def not_learning(history: Sequence[Measured], total_steps: int) -> list[Alarm | 
         change, error = paired(now.val, start.sums)
         fell = -change / start.mean if start.mean > 0 else 1.0
         late = now.step >= _NOT_LEARNING_AFTER * total_steps and now.step > 0
-        still = change == 0 or (abs(fell) < _FELL and abs(change) < 2 * error)
+        by_chance = abs(change) < 2 * error or now.step >= _FOR_CERTAIN_AFTER * total_steps
+        still = change == 0 or (abs(fell) < _FELL and by_chance)
         found.append(
             _not_learning(now, fell, change, error, now.step / total_steps) if late and still else None
         )
@@ -126,13 +49,19 @@ def _not_learning(now: Measured, fell: float, change: float, error: float, done:
 
 
 def plateau(history: Sequence[Measured], steps: Sequence[StepLoss], total_steps: int) -> list[Alarm | None]:
-    """At each evaluation after half of the steps: neither loss has moved over the last third of those done."""
+    """At each evaluation after half of the steps: neither loss has moved over the last third of those done, although
+    the validation loss fell before."""
+    start = history[0].val if history else None
     number = np.array([one.step for one in steps], dtype=np.float64)
     losses = np.array([one.loss for one in steps], dtype=np.float64)
     found: list[Alarm | None] = []
     for place, now in enumerate(history):
         earlier = [one for one in history[:place] if one.val is not None and one.step >= now.step * 2 / 3]
-        if now.val is None or now.step < _AT_REST_AFTER * total_steps or len(earlier) < 3:
+        is_late = now.step > _UNTIL * total_steps
+        if now.val is None or start is None or now.step < _AT_REST_AFTER * total_steps or is_late:
+            found.append(found[-1] if is_late and found else None)
+            continue
+        if len(earlier) < 3 or now.val.mean > (1 - _FELL) * start.mean:
             found.append(None)
             continue
         begin, then = earlier[0].step, earlier[0].val

@@ -2,7 +2,8 @@
 
 The losses of the same rows are compared row by row with those around the best evaluation. Two kinds of chance count:
 which rows there are (the spread of the paired differences), and the wobble of the weights, which moves all rows
-together (the third differences of the evaluations' means). It takes two evaluations running.
+together (the third differences of the evaluations' means). It takes two evaluations running, or three whose mean
+lies so high that a wobbly run shows it too.
 """
 
 import math
@@ -17,7 +18,7 @@ from finetui_core.train.meters.figures import Alarm, Measured, RowLosses, Severi
 FEWEST_ROWS = 40
 LEAST, MUCH = 0.01, 0.05
 """Shares of the best loss: from the first on it is told, from the second on something should be done."""
-ERRORS = 3.0
+ERRORS, ERRORS_OF_THREE = 3.0, 2.5
 PATIENCE = 3
 _USUAL_WOBBLE, _LEAST_WOBBLE, _WEIGHT = 0.012, 0.002, 3
 """Shares of the loss: the wobble that is taken for granted, as much as three measured bends weigh; and the least."""
@@ -27,7 +28,7 @@ _NEAR = 1.1
 
 @dataclass(frozen=True, slots=True)
 class Excess:
-    """How far an evaluation lies above the best before it: nats per token, and the standard error."""
+    """How far the newest evaluations lie above the best before them: nats per token, and the standard error."""
 
     nats: float
     error: float
@@ -42,11 +43,15 @@ class Excess:
     def is_hit(self) -> bool:
         return self.share >= LEAST and self.nats >= ERRORS * self.error
 
+    @property
+    def is_clear_of_three(self) -> bool:
+        return self.share >= MUCH and self.nats >= ERRORS_OF_THREE * self.error
+
 
 def findings(history: Sequence[Measured]) -> list[Alarm | None]:
     """What is to be said at each evaluation, judged by it and those before it."""
     found: list[Alarm | None] = []
-    seen: list[Excess | None] = []
+    seen: list[tuple[Excess | None, Excess | None]] = []
     measured: list[tuple[Measured, RowLosses]] = []
     means: list[float] = []
     for now in history:
@@ -56,19 +61,23 @@ def findings(history: Sequence[Measured]) -> list[Alarm | None]:
             continue
         measured.append((now, now.val))
         means.append(now.val.mean)
-        seen.append(excess(measured, means))
-        found.append(_finding(now, now.val, seen, standing))
+        seen.append((excess(measured, means), excess(measured, means, last=3)))
+        first_train_loss = next((one.train_loss for one in history if one.train_loss is not None), None)
+        found.append(_finding(now, now.val, seen, standing, first_train_loss))
     return found
 
 
-def excess(measured: Sequence[tuple[Measured, RowLosses]], means: Sequence[float]) -> Excess | None:
-    """How far the newest lies above the best before it; None where there is none of the same rows.
+def excess(
+    measured: Sequence[tuple[Measured, RowLosses]], means: Sequence[float], last: int = 1
+) -> Excess | None:
+    """How far the mean of the `last` newest lies above the best before them; None where none has the same rows.
 
     The best evaluation stands with the neighbours that lie no further off than wobble explains, so that a single
     lucky one is not the measure.
     """
-    now, before = measured[-1][1], measured[:-1]
-    same_rows = all(len(losses.sums) == len(now.sums) for _, losses in before)
+    newest, before = [losses for _, losses in measured[-last:]], measured[:-last]
+    tokens = newest[-1].tokens
+    same_rows = all(len(losses.sums) == len(tokens) for _, losses in measured)
     if not before or not same_rows or not all(map(math.isfinite, means)):
         return None
     place = min(range(len(before)), key=means.__getitem__)
@@ -79,9 +88,10 @@ def excess(measured: Sequence[tuple[Measured, RowLosses]], means: Sequence[float
         if means[other] - means[place] <= 5 * wobble
     ]
     reference = np.mean([before[other][1].sums for other in near], axis=0)
+    now = RowLosses(np.mean([losses.sums for losses in newest], axis=0), tokens)
     nats, error = paired(now, reference)
-    error = math.hypot(error, wobble * math.sqrt(1 + 1 / len(near)))
-    return Excess(nats, error, float(reference.sum() / now.tokens.sum()), before[place][0])
+    error = math.hypot(error, wobble * math.sqrt(1 / last + 1 / len(near)))
+    return Excess(nats, error, float(reference.sum() / tokens.sum()), before[place][0])
 
 
 def paired(now: RowLosses, reference: NDArray[np.float64]) -> tuple[float, float]:
@@ -112,16 +122,25 @@ def _wobble(means: Sequence[float]) -> float:
 
 
 def _finding(
-    now: Measured, losses: RowLosses, seen: Sequence[Excess | None], standing: Alarm | None
+    now: Measured,
+    losses: RowLosses,
+    seen: Sequence[tuple[Excess | None, Excess | None]],
+    standing: Alarm | None,
+    first_train_loss: float | None,
 ) -> Alarm | None:
-    latest = seen[-1]
+    latest, of_three = seen[-1]
     if latest is None:
         return None
+    singles = [one for one, _ in seen]
     if len(losses.sums) < FEWEST_ROWS:
-        return _few_rows(now, losses, seen[-PATIENCE:])
-    twice = latest.is_hit and seen[-2] is not None and seen[-2].is_hit
-    if twice or (standing is not None and latest.share >= LEAST):
-        return _alarm(now, losses, latest)
+        return _few_rows(now, losses, singles[-PATIENCE:])
+    if latest.is_hit and singles[-2] is not None and singles[-2].is_hit:
+        return _alarm(now, losses, latest, "two evaluations running", first_train_loss)
+    above = all(one is not None and one.share >= LEAST for one in singles[-3:])
+    if above and of_three is not None and of_three.is_clear_of_three:
+        return _alarm(now, losses, of_three, "mean of three evaluations", first_train_loss)
+    if standing is not None and latest.share >= LEAST:
+        return _alarm(now, losses, latest, "it goes on", first_train_loss)
     return None
 
 
@@ -142,20 +161,28 @@ def _few_rows(now: Measured, losses: RowLosses, last: Sequence[Excess | None]) -
     )
 
 
-def _alarm(now: Measured, losses: RowLosses, latest: Excess) -> Alarm:
+def _alarm(
+    now: Measured, losses: RowLosses, latest: Excess, how: str, first_train_loss: float | None
+) -> Alarm:
     severity: Severity = "act" if latest.share >= MUCH else "watch"
     best = latest.best
     message = (
         f"validation loss {100 * latest.share:.1f} % above its best at step {best.step:,} "
-        f"({latest.nats:+.3f} ± {latest.error:.3f} nats on {len(losses.sums)} rows, two evaluations running)"
+        f"({latest.nats:+.3f} ± {latest.error:.3f} nats on {len(losses.sums)} rows, {how})"
     )
-    if now.train_loss is not None and best.train_loss is not None and now.train_loss > best.train_loss:
+    trained = now.train_loss
+    if trained is not None and first_train_loss is not None and trained > first_train_loss:
         remedy = "Training loss rose too, so it is no overfitting: lower train.learning_rate."
         return Alarm("diverging", severity, now.step, message, best.step, remedy)
-    remedy = (
-        "It never was below the untrained model: lower train.learning_rate."
-        if best.step == 0
-        else f"Take the checkpoint of step {best.step:,} (save.keep_best); next time fewer epochs, a lower "
-        "train.learning_rate, or more rows."
-    )
+    if best.step == 0:
+        remedy = "It never was below the untrained model: lower train.learning_rate."
+    elif trained is not None and best.train_loss is not None and trained > best.train_loss:
+        remedy = (
+            f"Training loss rose too: lower train.learning_rate. Step {best.step:,} is kept (save.keep_best)."
+        )
+    else:
+        remedy = (
+            f"Take the checkpoint of step {best.step:,} (save.keep_best); next time fewer epochs, a lower "
+            "train.learning_rate, or more rows."
+        )
     return Alarm("overfitting", severity, now.step, message, best.step, remedy)

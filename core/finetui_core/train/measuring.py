@@ -132,6 +132,7 @@ def measure(session: Session, meters: Meters, step: int, output: Output, *, aske
     if found.samples is None and recipe.samples:
         with budget.time("samples"):
             found.samples = answers(session)
+        budget.guess(dict.fromkeys(("task", "overlap"), budget.costs["samples"]))
     return found
 
 
@@ -198,9 +199,10 @@ def _own_text(session: Session, budget: Budget, step: int) -> Documents:
             length=length,
             seed=recipe.train.seed,
         )
-    times = {"task": recipe.eval.sample_max_new_tokens / (2 * OWN_LENGTH), "overlap": 2.0}
-    for meter, factor in times.items():
-        budget.costs.setdefault(meter, factor * budget.costs["writing"])
+    writing = budget.costs["writing"]
+    budget.guess(
+        {"task": writing * recipe.eval.sample_max_new_tokens / (2 * OWN_LENGTH), "overlap": 2 * writing}
+    )
     return Documents(texts)
 
 

@@ -213,6 +213,13 @@ def hostile_events(text: str) -> list[dict[str, Any]]:
         {"type": "samples", "step": 50, "path": text},
         {"type": "control", "id": text, "command": text, "status": text, "note": text},
         {"type": "alarm", "kind": text, "message": text, "step": text},
+        {"type": "alarm", "kind": text, "severity": text, "message": text, "step": 55, "go_back_to": text,
+         "remedy": text},
+        {"type": "alarm", "kind": [text], "severity": 1, "message": {}, "step": 56, "go_back_to": 1e308,
+         "remedy": [text]},
+        {"type": "alarm_over", "kind": [text], "step": 56},
+        {"type": "evaluation", "step": 57, "probe_loss": 1, "probe_rise": text, "own_text_rise": -1e308,
+         "probe_kl": [], "own_text_kl": text, "overlap_train": text, "overlap_val": 1e308},
         {"type": "resumed", "step": 1, "checkpoint": text},
         {"type": "error", "kind": "crash", "problems": [problem]},
     ]  # fmt: skip

@@ -66,7 +66,7 @@ WHOLE = """\
  train       loss 1.4853   best 1.4625 at step 95   1,204 tokens/s   epoch 1.50
  validation  loss 1.8278   best 1.8278 at step 100   perplexity 6.22
  machine     no GPU: CPU 87 %, memory 3.2 GiB of 16.0 GiB
-[d charts] o log  v events  t samples  r recipe  m machine  i numbers
+[d charts] o log  v events  t samples  r recipe  m machine  i numbers  M meters
  loss   ⠢ train 1.4853  ━ mean of 5 1.6026  ◆ validation 1.8278
  × nan at step 60  ▲ checkpoint
  │⠑⠤⢤⣀⣄ ⡀
@@ -141,6 +141,68 @@ async def test_marks_tell_what_happened(tmp_path: Path) -> None:
         assert words in shown
     axis = next(line for line in shown.split("\n") if "└" in line)
     assert [c for c in axis if c in "▲×!↻"] == ["▲", "×", "!", "↻", "▲"]
+
+
+EVIDENCE = "(+0.081 ± 0.022 nats on 63 rows, two evaluations running)"
+OVERFITTING = {
+    "type": "alarm",
+    "kind": "overfitting",
+    "severity": "act",
+    "step": 100,
+    "message": f"validation loss 6.2 % above its best at step 50 {EVIDENCE}",
+    "go_back_to": 50,
+    "remedy": "Take the checkpoint of step 50 (save.keep_best); next time fewer epochs.",
+}
+FORGETTING = {
+    **OVERFITTING,
+    "kind": "forgetting",
+    "severity": "watch",
+    "message": "loss on general text rose by 0.08 nats (+8 % of perplexity, ± 0.02 nats on 32 documents)",
+    "remedy": "Lower train.learning_rate.",
+}
+
+
+async def test_the_gravest_alarm_stands_above_the_charts_until_it_is_over(tmp_path: Path) -> None:
+    paths = make_run(tmp_path)
+    add_events(paths, OVERFITTING, FORGETTING)
+    async with opened(paths) as pilot:
+        lines = (await settle(pilot)).split("\n")
+        assert lines[6].startswith(
+            " overfitting  ! act  validation loss 6.2 % above its best at step 50  M why, 1"
+        )
+        assert any("↶ go back to 50" in line for line in lines)
+        axis = next(line for line in lines if "└" in line)
+        assert [c for c in axis if c in "↶▲!"] == ["↶", "!"]
+        add_events(paths, {"type": "alarm_over", "kind": "overfitting", "step": 100})
+        shown = await look_again(pilot)
+        assert " forgetting   ! watch  loss on general text rose by 0.08 nats  M why\n" in shown
+        assert "overfitting is over at step 100" in shown
+        add_events(paths, {"type": "alarm_over", "kind": "forgetting", "step": 100})
+        shown = await look_again(pilot)
+        assert "M why" not in shown and legend(shown).startswith(" loss")
+
+
+async def test_the_meters_tell_evidence_remedy_and_every_evaluation(tmp_path: Path) -> None:
+    paths = make_run(tmp_path)
+    add_events(paths, FORGETTING, OVERFITTING)
+    rises = {"probe_rise": 0.081, "probe_kl": 0.09, "own_text_rise": 0.06, "own_text_kl": 0.062}
+    overlaps = {"overlap_train": 0.62, "overlap_val": 0.08}
+    add_events(paths, {"type": "evaluation", "step": 120, "eval_loss": 1.98, **rises, **overlaps})
+    async with opened(paths, size=(80, 48)) as pilot:
+        shown = await press(pilot, "M")
+        told = shown.partition("[M meters]")[2]
+        assert told.index("! act  overfitting, at step 100") < told.index("! watch  forgetting, at step 100")
+        assert "↶ go back to step 50" in told and "→ Take the checkpoint of step 50" in told
+        assert EVIDENCE in " ".join(told.split())
+        assert "120    1.9800     +0.081 +8 %  0.090   +0.060 +6 %  0.062     62 %     8 %" in told
+        assert re.search(r"\n +50 +2.3192 \* +– +–", told)
+        assert all(len(line) <= 80 for line in shown.split("\n"))
+
+
+async def test_a_run_without_meters_says_so(tmp_path: Path) -> None:
+    async with opened(make_run(tmp_path, steps=20)) as pilot:
+        shown = await press(pilot, "M")
+    assert "no alarm stands" in shown and "nothing is measured yet" in shown
 
 
 async def test_several_runs_are_overlaid_and_told_apart(tmp_path: Path) -> None:

@@ -95,6 +95,9 @@ ACTIONS = (
     Action("run.samples", ("t",), "samples", "Show the sample answers of two steps.", in_bar=False),
     Action("run.recipe", ("r",), "recipe", "Show the recipe, and how another run's differs.", in_bar=False),
     Action("run.machine", ("m",), "machine", "Show GPUs, processor, memory and disk.", in_bar=False),
+    Action(
+        "run.meters", ("M",), "meters", "Show the alarms, why and what to do, and all meters.", in_bar=False
+    ),
     Action("run.numbers", ("i",), "numbers", "Show every number and what it means.", in_bar=False),
     Action("chart.left", ("left", "h"), "read", "Read the values further left: moves the crosshair."),
     Action("chart.right", ("right", "l"), "right", "Read the values further right.", in_bar=False),

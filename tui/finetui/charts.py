@@ -12,6 +12,7 @@ from finetui.lens import Lens, fitting_smoothing
 from finetui.widgets.plot import Look, Mark, Point, Series
 from finetui.widgets.scales import Unit
 from finetui_core import wording
+from finetui_core.runs.alarms import go_back_to
 
 RUN_MARKS = (("●", "○"), ("■", "□"), ("▲", "△"), ("◆", "◇"), ("▼", "▽"), ("★", "☆"))
 """For each of several runs the mark on its lines and the shape of its evaluations."""
@@ -192,6 +193,7 @@ def marks_of(chart: Chart, run: Followed, lens: Lens, window: Window) -> list[Ma
     """What happened in `window`: values that are not finite, alarms, resumes, checkpoints, evaluations."""
     found = _nonfinite_marks(chart, run)
     found += [(step, _EVENT_MARKS[kind]) for step, kind in run.notable(_EVENT_MARKS)]
+    found += _go_back_marks(run)
     found += [(event.get("step"), Mark(0, "▲", "checkpoint", "axis", 2)) for event in run.view.checkpoints]
     if not chart.evaluation and len(run.view.evaluations) <= MOST_EVALUATION_MARKS:
         found += [
@@ -203,6 +205,12 @@ def marks_of(chart: Chart, run: Followed, lens: Lens, window: Window) -> list[Ma
         if x is not None and window[0] <= x <= window[1]:
             marks.append(replace(mark, x=x))
     return marks
+
+
+def _go_back_marks(run: Followed) -> list[tuple[object, Mark]]:
+    """The step that the alarm above the charts names."""
+    steps = [go_back_to(alarm) for alarm in getattr(run.view, "alarms", ())[:1]]
+    return [(step, Mark(0, "↶", f"go back to {step:,}", "good", 6)) for step in steps if step is not None]
 
 
 def _nonfinite_marks(chart: Chart, run: Followed) -> list[tuple[object, Mark]]:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from finetui.followed import Followed
 from finetui.lines_of import MadeRows, Rows, Source, TextFile
 from finetui.machine_rows import machine_rows
+from finetui.meter_rows import meter_rows
 from finetui.picture import Moment, event_row, number_rows
 from finetui.recipe_rows import read_recipe, recipe_rows
 from finetui.sample_rows import read_samples, sample_rows, sample_steps
@@ -24,6 +25,7 @@ PANELS: Mapping[str, str] = {
     "recipe": "recipe",
     "machine": "machine",
     "numbers": "numbers",
+    "meters": "meters",
 }
 """Name → what the tab says; the key is that of the action `run.<name>`."""
 FOLLOWING = frozenset({"log", "events"})
@@ -92,6 +94,8 @@ class Panels:
             return machine_rows(view.system)
         if name == "numbers":
             return number_rows(now)
+        if name == "meters":
+            return meter_rows(getattr(view, "alarms", ()), view.evaluations, width)
         return self._sample_rows(width) if name == "samples" else self._recipe_rows(width)
 
     def _sample_rows(self, width: int) -> Sequence[Row]:

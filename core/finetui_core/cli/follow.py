@@ -103,6 +103,8 @@ def describe(event: dict[str, Any]) -> str:
     if event.get("type") in ("phase", "samples", "finished"):
         return ""
     try:
+        if event.get("type") == "alarm" and event.get("remedy"):
+            return f"{sentence}\n{event['remedy']}"
         return "\n".join([sentence, *_details(event)]) if event.get("type") == "ready" else sentence
     except (KeyError, TypeError):
         return sentence

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from finetui_core.cli.say import data, data_json
+from finetui_core.runs.alarms import kind_in_words, severity_in_words
 from finetui_core.runs.foreign import open_view
 from finetui_core.runs.paths import find_run, runs_root
 from finetui_core.wording import count, duration, loss
@@ -36,4 +37,9 @@ def run(options: argparse.Namespace) -> int:
     }
     for name, value in lines.items():
         data(f"{name:<11}{value}")
+    for alarm in facts.get("alarms", ()):
+        head = f"{severity_in_words(alarm)}: {kind_in_words(alarm)} at step {count(alarm['step'])}"
+        data(f"{'alarm':<11}{head}: {alarm['message']}")
+        if alarm["remedy"]:
+            data(f"{'':<11}{alarm['remedy']}")
     return 0

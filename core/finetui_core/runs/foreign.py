@@ -154,6 +154,7 @@ class ForeignView:
             "best_eval_loss": best.get("eval_loss"),
             "best_step": best.get("step"),
             "last_checkpoint": self.checkpoints[-1]["path"] if self.checkpoints else None,
+            "alarms": [],
             "skipped_lines": self.skipped,
         }
 

@@ -2,13 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Any, Literal
 
 import msgspec
 
 from finetui_core.errors import InputError, Problem
+from finetui_core.runs.alarms import as_facts, standing_alarms
 from finetui_core.runs.columns import Columns
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.liveness import Here, RunState, judge
@@ -23,16 +24,17 @@ __all__ = ["RunView", "Tail", "read_records"]
 _RECENT_STEPS = 50
 _SYSTEM_BYTES = 1 << 20  # of the newest samples, about an hour and a half on one GPU
 _SYSTEM_RECORDS = 2000
+_MERGED = frozenset({"evaluation", "checkpoint", "alarm", "alarm_over"})
 
 
 class RunView:
     """One run as it now is. `refresh` brings it up to date; it may be called from any one thread.
 
-    `columns` holds the metrics, `steps` the same as records, and `evaluations` and `checkpoints` the events
-    of these types, as dicts in order of steps, merged over all attempts: what an attempt did beyond the
-    checkpoint that a later one resumed from is left out. `events` and `system` (newest samples, at most
-    2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left
-    is counted in `unread`, and `newest` holds the last points until `columns` has reached them.
+    `columns` holds the metrics, `steps` the same as records, `evaluations` and `checkpoints` the events of these
+    types, as dicts in order of steps, and `alarms` those that stand, merged over all attempts: what an attempt did
+    beyond the checkpoint that a later one resumed from is left out. `events` and `system` (newest samples, at most
+    2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left is
+    counted in `unread`, and `newest` holds the last points until `columns` has reached them.
     Raises InputError when there is no readable run.json.
     """
 
@@ -58,6 +60,7 @@ class RunView:
         self.name = read_labels(paths).name or identity.name or identity.id
         self.evaluations: list[Record] = []
         self.checkpoints: list[Record] = []
+        self.alarms: list[Mapping[str, Any]] = []
         self.events: list[Record] = []
         self.system: list[Record] = []
         self.heartbeat: Heartbeat | None = None
@@ -153,12 +156,13 @@ class RunView:
         merged = [
             event
             for event in self.events
-            if event.get("type") in ("evaluation", "checkpoint")
+            if str(event.get("type")) in _MERGED
             and isinstance(event.get("step"), int)
             and within([event], self._metrics.limits.get(event.get("attempt", 1)))
         ]
         self.evaluations = [event for event in merged if event["type"] == "evaluation"]
         self.checkpoints = [event for event in merged if event["type"] == "checkpoint"]
+        self.alarms = standing_alarms(merged)
 
     def _read_system(self) -> bool:
         path = self.paths.system(max(self._numbers(), default=1))
@@ -226,6 +230,7 @@ class RunView:
             "best_eval_loss": best.get("eval_loss"),
             "best_step": best.get("step"),
             "last_checkpoint": self.checkpoints[-1].get("path") if self.checkpoints else None,
+            "alarms": as_facts(self.alarms),
             "skipped_lines": self.skipped,
         }
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from finetui_core.runs.alarms import is_grave, kind_in_words
 from finetui_core.wording import count, loss, perplexity, size
 
 
@@ -44,7 +45,8 @@ def _evaluation(event: Mapping[str, Any]) -> tuple[str, str]:
         metric = str(event["task_metric"]).replace("_", " ")
         said.append(f"{metric} {event['task_score']:.0%} on {count(event['task_rows'])} rows")
     if "probe_loss" in event:
-        said.append(f"general text {loss(event['probe_loss'])}")
+        rise = f" ({event['probe_rise']:+.3f})" if event.get("probe_rise") is not None else ""
+        said.append(f"general text {loss(event['probe_loss'])}{rise}")
     if event.get("own_text_rise"):
         said.append(f"the base's own text {event['own_text_rise']:+.2f} nats")
     return f"{', '.join(said)}{_at_step(event)}{best}", ""
@@ -73,11 +75,14 @@ def _control(event: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _alarm(event: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{event['message']}{_at_step(event)}", "warning"
+    if not event.get("severity"):
+        return f"{event['message']}{_at_step(event)}", "warning"
+    head = f"{event['severity']}: {kind_in_words(event)}{_at_step(event)}"
+    return f"{head}: {event['message']}", "bad" if is_grave(event) else "warning"
 
 
 def _alarm_over(event: Mapping[str, Any]) -> tuple[str, str]:
-    return f"{event['message']}{_at_step(event)}", "good"
+    return f"{kind_in_words(event)} is over{_at_step(event)}", "good"
 
 
 def _meter_off(event: Mapping[str, Any]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from finetui import states
 from finetui.actions import actions_of, bindings, key_name
 from finetui.followed import Followed
 from finetui.last_words import EXPLAINED, last_words
+from finetui.meter_rows import alarm_row
 from finetui.panels import FOLLOWING, PANELS, Panels
 from finetui.picture import Moment, event_row, facts, moment
 from finetui.polling import Poller
@@ -67,6 +68,7 @@ class RunScreen(Screen[None]):
         yield StatusLine("train")
         yield Lines((_title(self._runs),), id="title")
         yield Lines((((" reading …", "muted"),),), id="facts")
+        yield Lines(id="alarm")
         yield Lines((_tabs(self._panel),), id="tabs")
         yield ChartGrid(id="charts")
         yield Lines(id="pane", tail=True)
@@ -106,6 +108,9 @@ class RunScreen(Screen[None]):
 
     def action_numbers(self) -> None:
         self._show_panel("numbers")
+
+    def action_meters(self) -> None:
+        self._show_panel("meters")
 
     def action_checkpoint(self) -> None:
         self._ask("checkpoint")
@@ -203,6 +208,7 @@ class RunScreen(Screen[None]):
         main, live = self._runs[0], self._state() in states.LIVE
         self.query_one("#title", Lines).show((_title(self._runs),))
         self.query_one("#facts", Lines).show(facts(now, main))
+        self._show_alarm()
         open_runs = [run for run in self._runs if run.view is not None]
         if self._panel == "charts":
             self.query_one(ChartGrid).show(open_runs, live=live)
@@ -220,6 +226,13 @@ class RunScreen(Screen[None]):
         if self._faults:
             path, error = next(iter(self._faults.items()))
             self._notice(f"{path.name}: cannot be read: {error}", "bad")
+
+    def _show_alarm(self) -> None:
+        """The gravest alarm that stands; without one the line is not there."""
+        row = alarm_row(getattr(self._runs[0].view, "alarms", ()), self._key_of("meters"))
+        line = self.query_one("#alarm", Lines)
+        line.display = bool(row)
+        line.show((row,))
 
     def _show_failure(self, error: Exception) -> None:
         self.query_one("#facts", Lines).show(_failure(error))
@@ -283,9 +296,12 @@ class RunScreen(Screen[None]):
 
     def _continue_row(self) -> Row:
         """The bar has no room for this key beside the commands that an ended run does not take."""
-        (action,) = (one for one in actions_of("run", keys=self._studio.keymap) if one.name == "resume")
         words = " continues it from its newest checkpoint"
-        return (f" {key_name(action.keys[0])}", "strong"), (words, "muted")
+        return (f" {self._key_of('resume')}", "strong"), (words, "muted")
+
+    def _key_of(self, name: str) -> str:
+        (action,) = (one for one in actions_of("run", keys=self._studio.keymap) if one.name == name)
+        return key_name(action.keys[0])
 
     def _notice(self, text: str, style: str) -> None:
         self.query_one("#notice", Lines).show([((f" {text}", style),)])

@@ -79,4 +79,4 @@ def _alarm(now: Measured, rise: Rise, good: int | None) -> Alarm:
 
 
 def _percent(nats: float) -> str:
-    return f"{math.expm1(nats):+.0%}" if nats < 5 else f"times {math.exp(min(nats, 700)):,.0f}"
+    return f"{100 * math.expm1(nats):+.0f} %" if nats < 5 else f"times {math.exp(min(nats, 700)):,.0f}"

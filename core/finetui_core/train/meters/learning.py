@@ -88,7 +88,7 @@ def _gradients(steps: Sequence[StepLoss]) -> Alarm | None:
         "diverging",
         "watch",
         steps[-1].step,
-        f"gradients are {last[-1].grad_norm / middle:,.0f} times as long as usual while the loss rises "
+        f"gradients are {last[-1].grad_norm / middle:,.0f} times their usual, and the loss rises "
         f"(norm {last[-1].grad_norm:.3g} after {middle:.3g}, loss {now:.3g} after {losses.mean():.3g})",
         None,
         "If it goes on, lower train.learning_rate or raise train.warmup_steps.",
@@ -118,7 +118,8 @@ def _not_learning(now: Measured, fell: float, change: float, error: float, done:
         "not_learning",
         "act",
         now.step,
-        f"validation loss moved by {-fell:+.1%} in {done:.0%} of the steps ({change:+.4f} ± {error:.4f} nats)",
+        f"validation loss moved by {-100 * fell:+.1f} % in {100 * done:.0f} % of the steps "
+        f"({change:+.4f} ± {error:.4f} nats)",
         None,
         "Raise train.learning_rate; look at what is trained on (data.train_on, the chat template) in Data.",
     )
@@ -137,24 +138,22 @@ def plateau(history: Sequence[Measured], steps: Sequence[StepLoss], total_steps:
         begin, then = earlier[0].step, earlier[0].val
         within = (number > begin) & (number <= now.step) & np.isfinite(losses)
         assert then is not None
-        trained = _slope(number[within], losses[within])
-        change, error = paired(now.val, then.sums) if len(then.sums) == len(now.val.sums) else (math.inf, 0.0)
-        validated = change / then.mean if then.mean > 0 else math.inf
-        rests = trained is not None and abs(trained) < _AT_REST
-        rests = rests and abs(validated) < _AT_REST and abs(change) < 2 * error
-        found.append(_plateau(now, begin, trained, validated) if rests and trained is not None else None)
+        errors = 2.0 if found[-1] is None else 3.0  # what began on a narrow edge must not end on it
+        trained = _slope(number[within], losses[within], errors)
+        validated = now.val.mean / then.mean - 1 if then.mean > 0 else math.inf
+        if trained is None or not abs(validated) < errors / 2 * _AT_REST:
+            found.append(None)
+        else:
+            found.append(_plateau(now, begin, trained, validated))
     return found
 
 
-def _slope(
-    number: NDArray[np.float64],
-    losses: NDArray[np.float64],
-) -> float | None:
-    """By which share a straight line through the losses falls or rises from end to end; None where it is clear."""
+def _slope(number: NDArray[np.float64], losses: NDArray[np.float64], errors: float) -> float | None:
+    """By which share a straight line through the losses changes from end to end; None where it clearly does."""
     if len(losses) < 12:
         return None
     (slope, middle), covariance = np.polyfit(number - number.mean(), losses, 1, cov=True)
-    if abs(slope) > 2 * math.sqrt(covariance[0, 0]) or middle <= 0:
+    if middle <= 0 or abs(slope) > errors * math.sqrt(covariance[0, 0]):
         return None
     return float(slope * (number[-1] - number[0]) / middle)
 
@@ -164,7 +163,8 @@ def _plateau(now: Measured, begin: int, trained: float, validated: float) -> Ala
         "plateau",
         "watch",
         now.step,
-        f"no loss has moved since step {begin:,} (training {trained:+.1%}, validation {validated:+.1%})",
+        f"no loss has moved since step {begin:,} "
+        f"(training {100 * trained:+.1f} %, validation {100 * validated:+.1f} %)",
         None,
         "More epochs will not help: stop here, or change data or train.learning_rate.",
     )

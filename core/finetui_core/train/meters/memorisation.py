@@ -50,7 +50,7 @@ def _alarm(
         "memorisation",
         severity,
         now.step,
-        f"it recites {train.mean():.0%} of trained answers, {val.mean():.0%} of new ones "
+        f"it recites {100 * train.mean():.0f} % of trained answers, {100 * val.mean():.0f} % of new ones "
         f"(overlap of 6 words, {len(train)} and {len(val)} rows, difference {low:.2f} to {high:.2f})",
         good,
         "Train fewer epochs, remove repeated rows, or add rows; harmless if these texts are meant to be recited.",

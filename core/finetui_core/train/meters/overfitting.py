@@ -2,7 +2,7 @@
 
 The losses of the same rows are compared row by row with those around the best evaluation. Two kinds of chance count:
 which rows there are (the spread of the paired differences), and the wobble of the weights, which moves all rows
-together (the median absolute second difference of the evaluations' means). It takes two evaluations running.
+together (the third differences of the evaluations' means). It takes two evaluations running.
 """
 
 import math
@@ -19,8 +19,10 @@ LEAST, MUCH = 0.01, 0.05
 """Shares of the best loss: from the first on it is told, from the second on something should be done."""
 ERRORS = 3.0
 PATIENCE = 3
-_USUAL_WOBBLE, _LEAST_WOBBLE = 0.008, 0.002
-"""Shares of the loss: what is taken for the wobble until five evaluations show it, and at least."""
+_USUAL_WOBBLE, _LEAST_WOBBLE, _WEIGHT = 0.012, 0.002, 3
+"""Shares of the loss: the wobble that is taken for granted, as much as three measured bends weigh; and the least."""
+_NEAR = 1.1
+"""Of the least loss: what lies higher is the fall of the beginning, which tells nothing of the wobble."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def excess(measured: Sequence[tuple[Measured, RowLosses]], means: Sequence[float
     near = [
         other
         for other in range(max(0, place - 1), min(place + 2, len(before)))
-        if means[other] - means[place] <= 3 * wobble
+        if means[other] - means[place] <= 5 * wobble
     ]
     reference = np.mean([before[other][1].sums for other in near], axis=0)
     nats, error = paired(now, reference)
@@ -93,10 +95,20 @@ def paired(now: RowLosses, reference: NDArray[np.float64]) -> tuple[float, float
 
 
 def _wobble(means: Sequence[float]) -> float:
-    """Standard deviation of the means around their course; that of second differences is sqrt(6) as much."""
-    bends = np.abs(np.diff(means, 2))
-    seen = 1.4826 * float(np.median(bends)) / math.sqrt(6) if len(bends) else 0.0
-    return max(seen, means[-1] * (_LEAST_WOBBLE if len(bends) >= 3 else _USUAL_WOBBLE))
+    """Standard deviation of the means around their course, since they first came near their least.
+
+    From third differences, in which a smooth fall or rise nearly vanishes and which spread sqrt(20) times as wide:
+    the mean of the smaller four fifths of their sizes, so that a jump does not count, over the 0.56 that this is of a
+    normal deviate's.
+    """
+    near = _NEAR * min(means)
+    begin = next(place for place, mean in enumerate(means) if mean <= near)
+    bends = np.sort(np.abs(np.diff(means[begin:], 3)))
+    number = len(bends)
+    seen = float(bends[: math.ceil(0.8 * number)].mean()) / 0.56 / math.sqrt(20) if number else 0.0
+    usual = _USUAL_WOBBLE * means[-1]
+    blended = math.sqrt((_WEIGHT * usual**2 + number * seen**2) / (_WEIGHT + number))
+    return max(blended, _LEAST_WOBBLE * means[-1])
 
 
 def _finding(
@@ -123,7 +135,7 @@ def _few_rows(now: Measured, losses: RowLosses, last: Sequence[Excess | None]) -
         "overfitting",
         "watch",
         now.step,
-        f"validation loss is {above[-1].share:.1%} above its best at step {best:,} "
+        f"validation loss {100 * above[-1].share:.1f} % above its best at step {best:,} "
         f"({PATIENCE} evaluations running, on {rows} rows: too few rows to judge; {FEWEST_ROWS} would do)",
         best,
         f"Hold out at least {FEWEST_ROWS} rows for validation; until then trust save.keep_best.",
@@ -134,7 +146,7 @@ def _alarm(now: Measured, losses: RowLosses, latest: Excess) -> Alarm:
     severity: Severity = "act" if latest.share >= MUCH else "watch"
     best = latest.best
     message = (
-        f"validation loss is {latest.share:.1%} above its best at step {best.step:,} "
+        f"validation loss {100 * latest.share:.1f} % above its best at step {best.step:,} "
         f"({latest.nats:+.3f} ± {latest.error:.3f} nats on {len(losses.sums)} rows, two evaluations running)"
     )
     if now.train_loss is not None and best.train_loss is not None and now.train_loss > best.train_loss:

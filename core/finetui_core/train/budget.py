@@ -1,19 +1,20 @@
 """How often what costs time beside the validation loss is measured.
 
-All meters together may take `SHARE` of the time that the steps have taken so far. The texts that show forgetting are
-measured before training and at the end in any case, since forgetting is the difference. At every other evaluation the
-meter that was longest not measured comes first, and is measured if what all have taken, with it and with what the end
-still takes (the texts and a score), is within the share. What a meter takes is known from its last time; before its
-first, it is guessed from the writing of the base's own text. So a short run is measured at its ends and a long one at
-every evaluation. A run whose two measurements of the texts alone are more than the share exceeds it: one of less than
-a minute with a small model.
+All meters that run by default may together take `SHARE` of the time that the steps have taken so far. A probe that
+the recipe names was asked for: it is measured at every evaluation and not counted. The base's own text is measured
+before training and at the end in any case, since forgetting is the difference. At every other evaluation the meter
+that was longest not measured comes first, and is measured if what all have taken, with it and with what the end still
+takes (the text and a score), is within the share. What a meter takes is known from its last time; before its first,
+it is guessed from the writing of the base's own text and of the samples. So a short run is measured at its ends and a
+long one at every evaluation. A run whose two measurements of the text alone are more than the share exceeds it: one
+of less than a minute with a small model.
 
 The clock decides only what is measured at an evaluation, never what is trained: weights, random numbers and schedule
 are the same whatever is measured. What somebody asks for is measured whole and not counted.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -41,6 +42,12 @@ class Budget:
         kept = sum(self.costs.get(one, 0.0) for one in at_the_end)
         cost = self.costs.get(name, 0.0)
         return self.spent + cost + kept <= SHARE * self.trained
+
+    def guess(self, costs: Mapping[str, float]) -> None:
+        """Take these for the costs of meters that were not measured yet; of several guesses the lowest."""
+        for name, cost in costs.items():
+            if name not in self.last:
+                self.costs[name] = min(cost, self.costs.get(name, cost))
 
     @contextmanager
     def charge(self, name: str, step: int, without: str = "") -> Iterator[None]:

@@ -119,8 +119,8 @@ def measure(session: Session, meters: Meters, step: int, output: Output, *, aske
     if last:
         waiting.sort(key=lambda name: name not in TEXTS)
     for name in waiting:
-        must = name in TEXTS and (step == 0 or last)
-        later = [] if last else [one for one in meters.names if one != "overlap"]
+        must = name == "probe" or (name in TEXTS and (step == 0 or last))
+        later = [] if last else [one for one in meters.names if one not in ("probe", "overlap")]
         if not (asked or must or not recipe.meters or (step and budget.affords(name, later))):
             continue
         try:
@@ -132,6 +132,7 @@ def measure(session: Session, meters: Meters, step: int, output: Output, *, aske
     if found.samples is None and recipe.samples:
         with budget.time("samples"):
             found.samples = answers(session)
+        budget.guess(dict.fromkeys(("task", "overlap"), budget.costs["samples"]))
     return found
 
 
@@ -155,7 +156,7 @@ def _text(name: str) -> Callable[[Session, Meters, Budget, Found, int], None]:
         if name not in meters.texts and not _find_base(session, meters, name, budget, found, step):
             return
         if name not in found.texts:
-            with budget.charge(name, step):
+            with budget.time(name) if name == "probe" else budget.charge(name, step):
                 found.texts[name] = drift(session.model, *meters.texts[name], session.layout, session.device)
 
     return meter
@@ -176,7 +177,7 @@ def _find_base(session: Session, meters: Meters, name: str, budget: Budget, foun
     with base_of(session.model):
         documents = session.probe if name == "probe" else _own_text(session, budget, step)
         assert documents is not None
-        with budget.charge(name, step):
+        with budget.time(name) if name == "probe" else budget.charge(name, step):
             base, itself = expected(session.model, documents, session.layout, session.device)
     if step == 0:
         found.texts[name] = itself
@@ -198,9 +199,10 @@ def _own_text(session: Session, budget: Budget, step: int) -> Documents:
             length=length,
             seed=recipe.train.seed,
         )
-    times = {"task": recipe.eval.sample_max_new_tokens / (2 * OWN_LENGTH), "overlap": 2.0}
-    for meter, factor in times.items():
-        budget.costs.setdefault(meter, factor * budget.costs["writing"])
+    writing = budget.costs["writing"]
+    budget.guess(
+        {"task": writing * recipe.eval.sample_max_new_tokens / (2 * OWN_LENGTH), "overlap": 2 * writing}
+    )
     return Documents(texts)
 
 

@@ -1,7 +1,7 @@
 """Of a run that failed or hangs, the dashboard tells what to do and the last words of its log, at 80x24."""
 
-import re
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,9 @@ async def test_a_run_of_a_silent_machine(tmp_path: Path, monkeypatch: pytest.Mon
     paths.log(1).write_text(LOG)
     attempt_of(paths, host="elsewhere", end=None)
     shown = await pane(paths)
-    assert re.search(r"the last line → no heartbeat from elsewhere for \d+ s\. Look whether that machine", shown)
+    assert re.search(
+        r"the last line → no heartbeat from elsewhere for \d+ s\. Look whether that machine", shown
+    )
 
 
 @pytest.mark.parametrize("size", [(80, 24), (60, 20), (120, 36)])

@@ -152,11 +152,11 @@ def invisible_place(text: str) -> int | None:
 def strip_hidden(text: str) -> str:
     """`text` without what `control_place` and `invisible_place` find; escape sequences go as a whole."""
     text = _ESCAPE_SEQUENCE.sub("", text)
-    while places := list(_hidden_places(text)):
+    while places := list(_hidden_places(text)):  # taking one out can bring the ends of another together
         parts = [
             text[start + 1 : end] for start, end in zip([-1, *places], [*places, len(text)], strict=True)
         ]
-        text = "".join(parts)
+        text = _ESCAPE_SEQUENCE.sub("", "".join(parts))
     return text
 
 

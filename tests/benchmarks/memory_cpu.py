@@ -219,6 +219,7 @@ def train(case: Case) -> None:
         layout=Layout(packed(work), has_own_head(work.shape), case.batch, case.batch * case.length),
         layout_note="",
         data=SimpleNamespace(train=rows),  # type: ignore[arg-type]
+        own_rows=len(rows),
         val_rows=[],
         probe=None,
         schedule=Schedule(len(rows), case.batch, 0, 2),

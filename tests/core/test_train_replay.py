@@ -78,6 +78,7 @@ def test_a_text_that_was_changed_is_refused_when_the_run_goes_on(tmp_path: Path)
     assert "Put the text to replay back" in error["problems"][0]["hint"]
 
 
+@pytest.mark.slow
 def test_less_is_forgotten_with_it(tmp_path: Path) -> None:
     lines = (SAMPLES / "general.txt").read_text().splitlines(keepends=True)
     (tmp_path / "probe.txt").write_text("".join(lines[:100]))

@@ -73,7 +73,9 @@ def test_overfitting_is_told_once_then_as_grave_and_then_as_over() -> None:
     assert watch.go_back_to == act.go_back_to and abs(watch.step - act.step) >= 10
     means = [one.val.mean for one in run[: second + 1] if one.val]
     assert act.go_back_to == run[int(np.argmin(means))].step
-    assert f"best at step {act.go_back_to}" in act.message and "on 100 rows" in act.message
+    assert f"best at step {act.go_back_to}" in act.message and "100 rows" in act.message
+    above = 100 * (means[second] / min(means) - 1)
+    assert act.message.startswith(f"validation loss {above:.1f} % above its best")  # what the chart shows
     assert f"checkpoint of step {act.go_back_to}" in act.remedy and "save.keep_best" in act.remedy
     over = [(number, one.kind) for number in range(len(run)) for one in ended(run[: number + 1], (), 250)]
     assert len(over) == 1 and over[0][0] > second and over[0][1] == "overfitting"

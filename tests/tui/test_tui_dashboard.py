@@ -168,7 +168,7 @@ async def test_the_gravest_alarm_stands_above_the_charts_until_it_is_over(tmp_pa
     async with opened(paths) as pilot:
         lines = (await settle(pilot)).split("\n")
         assert lines[6].startswith(
-            " overfitting  ! act  validation loss 6.2 % above its best at step 50  M why, 1"
+            " overfitting  ! act  validation loss 6.2 % above its best at step 50  M why +1"
         )
         assert any("↶ go back to 50" in line for line in lines)
         axis = next(line for line in lines if "└" in line)

@@ -38,7 +38,7 @@ def alarm_row(alarms: Sequence[Record], key: str) -> Row:
     if not alarms:
         return ()
     first, more = alarms[0], len(alarms) - 1
-    others = f", {more} more" if more else ""
+    others = f" +{more}" if more else ""
     return (
         (f" {kind_in_words(first):{LABEL_WIDTH}} ", "muted"),
         (f"! {severity_in_words(first)}  ", _style(first)),

@@ -166,9 +166,11 @@ def _alarm(
 ) -> Alarm:
     severity: Severity = "act" if latest.share >= MUCH else "watch"
     best = latest.best
+    assert best.val is not None
     message = (
-        f"validation loss {100 * latest.share:.1f} % above its best at step {best.step:,} "
-        f"({latest.nats:+.3f} ± {latest.error:.3f} nats on {len(losses.sums)} rows, {how})"
+        f"validation loss {100 * (losses.mean / best.val.mean - 1):.1f} % above its best at step {best.step:,} "
+        f"({how}, against those around the best: {latest.nats:+.3f} ± {latest.error:.3f} nats, "
+        f"{len(losses.sums)} rows)"
     )
     trained = now.train_loss
     if trained is not None and first_train_loss is not None and trained > first_train_loss:

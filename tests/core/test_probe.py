@@ -128,7 +128,12 @@ probe(Recipe.model_validate_json(sys.argv[1]), folder=Path(sys.argv[2]))
 
 
 @pytest.mark.parametrize(
-    ("number", "whom"), [(signal.SIGKILL, "caller"), (signal.SIGTERM, "caller"), (signal.SIGTERM, "probe")]
+    ("number", "whom"),
+    [
+        (signal.SIGKILL, "caller"),
+        pytest.param(signal.SIGTERM, "caller", marks=pytest.mark.slow),
+        (signal.SIGTERM, "probe"),
+    ],
 )
 def test_a_kill_in_the_middle_leaves_nothing(
     project: Path, tmp_path: Path, number: signal.Signals, whom: str

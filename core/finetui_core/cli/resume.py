@@ -1,15 +1,19 @@
 """`ftui resume RUN`: continue from the newest checkpoint that verifies, exactly as if nothing had happened."""
 
 import argparse
+import time
 from pathlib import Path
 
 from finetui_core.cli.launching import start
 from finetui_core.cli.say import talk
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.checkpoints import newest_valid
-from finetui_core.runs.paths import find_run, runs_root
+from finetui_core.runs.paths import RunPaths, find_run, runs_root
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.supervisor import is_locked
+
+_LETS_GO_WITHIN = 5.0
+"""Seconds that a supervisor may take to end after it has recorded how its trainer ended."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     paths = find_run(options.runs or runs_root(), options.run)
     view = RunView(paths)
     view.refresh()
-    if is_locked(paths):
+    if is_locked(paths) and (view.state.live or not _is_let_go(paths)):
         raise InputError(
             Problem(
                 f"{paths.id} is running, so it cannot be resumed",
@@ -44,3 +48,13 @@ def run(options: argparse.Namespace) -> int:
         talk(f"{paths.id} has no checkpoint that verifies, so it starts from its first step.")
     resumed_from = f"checkpoints/{checkpoint.path.name}" if checkpoint else None
     return start(paths, resumed_from=resumed_from, detach=options.detach, as_json=options.json)
+
+
+def _is_let_go(paths: RunPaths) -> bool:
+    """Whether the lock of a run that has ended is dropped soon: its supervisor records the end, then ends itself."""
+    deadline = time.monotonic() + _LETS_GO_WITHIN
+    while is_locked(paths):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

@@ -54,11 +54,14 @@ def is_saving(paths: RunPaths) -> bool:
 
 
 def kill_once(paths: RunPaths, chance: random.Random) -> Kill | None:
-    """Kill the trainer at a random step, or inside the next save after it; None when it ended before."""
+    """Kill the trainer at a random step, or inside the next save after it; None when it ended before.
+
+    There is a checkpoint by then, or the run would begin anew.
+    """
     view = RunView(paths)
     view.refresh()
     target = (view.steps[-1]["step"] if view.steps else 0) + chance.randint(1, 12)
-    if not wait_for(lambda: bool(view.steps) and view.steps[-1]["step"] >= target, view):
+    if not wait_for(lambda: paths.latest.exists() and view.steps[-1]["step"] >= target, view):
         return None
     if chance.random() < 0.5 and not wait_for(lambda: is_saving(paths), view):
         return None

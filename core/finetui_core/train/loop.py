@@ -1,30 +1,23 @@
 """The loop: step, evaluate, save, listen; readable from top to bottom."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from finetui_core.files import write_atomically
-from finetui_core.runs.checkpoints import prune, publish
-from finetui_core.runs.mailbox import finish
-from finetui_core.runs.paths import step_name
-from finetui_core.runs.records import encode_line
-from finetui_core.train.checkpoint import Progress, trainable, write_state
-from finetui_core.train.control import Request, StopSignal, next_request
-from finetui_core.train.evaluation import perplexity
-from finetui_core.train.generate import Sample
-from finetui_core.train.measuring import Meters, answers, conclude, fields_of, measure, note, open_meters
+from finetui_core.train.checkpoint import Progress, trainable
+from finetui_core.train.control import StopSignal
+from finetui_core.train.evaluating import evaluate
+from finetui_core.train.measuring import conclude, open_meters
 from finetui_core.train.output import Output
-from finetui_core.train.row_losses import mean_and_row_losses
+from finetui_core.train.requests import answer_requests
+from finetui_core.train.saving import save_checkpoint
 from finetui_core.train.setup import Session
 from finetui_core.train.step import StepResult, train_step
 from finetui_core.train.tally import Tally
 from finetui_core.train.time_left import TimeLeft
 
-PAUSE_POLL_SECONDS = 0.2
 _SAVE_SECONDS, _SAVED_PER_SECOND = 0.05, 3e8
 """Before a save is seen: its least seconds, and bytes that are hashed and flushed in one."""
 
@@ -151,148 +144,3 @@ def _nonfinite_message(step: int, result: StepResult) -> str:
         f"the loss is {result.loss} and the gradient norm {result.grad_norm} at step {step}; "
         "the weights were left as they were before it. Try a lower train.learning_rate."
     )
-
-
-def evaluate(
-    session: Session, meters: Meters, progress: Progress, output: Output, *, asked: bool = False
-) -> tuple[Progress, bool]:
-    """Measure validation loss and what the meters are due to; return the new counters and "is it the best".
-
-    An evaluation that somebody asked for changes no counters and is not judged; the one before training is the base.
-    """
-    began = time.perf_counter()
-    step = progress.step
-    counts = not asked and step > 0 and bool(session.val_rows)
-    fields: dict[str, Any] = {"step": step, "rows": len(session.val_rows), "asked": asked}
-    improved, rows = False, None
-    if session.val_rows:
-        arguments = (session.layout, session.device, session.processes)
-        with session.autocast():
-            loss, rows = mean_and_row_losses(session.model, session.data.val, session.val_rows, *arguments)
-        fields |= {"eval_loss": loss, "eval_perplexity": perplexity(loss)}
-        improved = counts and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
-    if counts:
-        progress = _counted(progress, fields["eval_loss"], improved)
-    if session.processes.index != 0:
-        return progress, improved
-    last = step == session.schedule.total_steps
-    found = measure(session, meters, step, output, asked=asked, last=last)
-    fields |= fields_of(meters, step, found)
-    if not asked:
-        note(session, meters, step, rows, found)
-    if session.val_rows or found.texts:
-        output.event("evaluation", **fields, best=improved, seconds=round(time.perf_counter() - began, 3))
-    if found.samples:
-        keep_samples(session, step, found.samples, output)
-    if not asked:
-        conclude(session, meters, output)
-    return progress, improved
-
-
-def _counted(progress: Progress, loss: float, improved: bool) -> Progress:
-    if improved:
-        return replace(
-            progress, best_eval_loss=loss, best_step=progress.step, evaluations_without_improvement=0
-        )
-    return replace(progress, evaluations_without_improvement=progress.evaluations_without_improvement + 1)
-
-
-def keep_samples(session: Session, step: int, samples: list[Sample], output: Output) -> None:
-    """Write answers to samples/."""
-    path = session.paths.sample_file(step)
-    write_atomically(path, b"".join(encode_line(asdict(one)) for one in samples))
-    output.event("samples", step=step, path=str(path.relative_to(session.paths.root)))
-
-
-def save_checkpoint(session: Session, progress: Progress, output: Output, reason: str) -> bool:
-    """Publish a checkpoint of the weights as they are and delete what it supersedes.
-
-    A disk that refuses it never ends the run: the failure becomes an alarm. Returns whether it was written.
-    """
-    if session.processes.index != 0:
-        return True
-    paths, limit = session.paths, session.recipe.save.total_limit
-    began = time.perf_counter()
-    is_best = progress.best_step == progress.step
-    output.sync()
-    try:
-        checkpoint = publish(
-            paths.checkpoints,
-            progress.step,
-            lambda folder: write_state(
-                folder, session.model, session.tokenizer, session.optimizer, session.scaler, progress
-            ),
-            session.facts,
-        )
-        write_atomically(paths.latest, f"{checkpoint.path.name}\n".encode())
-        if is_best:
-            write_atomically(paths.best, f"{checkpoint.path.name}\n".encode())
-        keep_best = session.recipe.save.keep_best and progress.best_step is not None
-        prune(paths.checkpoints, limit, frozenset({step_name(progress.best_step or 0)} if keep_best else ()))
-    except OSError as error:
-        message = f"the checkpoint of step {progress.step} could not be written: {error}"
-        output.event("checkpoint_failed", step=progress.step, error=str(error))
-        output.event("alarm", kind="checkpoint", step=progress.step, message=message)
-        return False
-    output.event(
-        "checkpoint",
-        step=progress.step,
-        path=str(checkpoint.path.relative_to(paths.root)),
-        bytes=checkpoint.bytes,
-        seconds=round(time.perf_counter() - began, 3),
-        reason=reason,
-        best=is_best,
-    )
-    return True
-
-
-def answer_requests(
-    session: Session,
-    meters: Meters,
-    progress: Progress,
-    output: Output,
-    stop: StopSignal,
-    phase: Callable[[str], None],
-    save: Callable[[str], None],
-) -> str | None:
-    """Do what was asked for since the last step; return how the run ends if it was asked to."""
-    paused = False
-    while True:
-        request = next_request(session.paths, stop, session.processes)
-        if request is None:
-            if not paused:
-                return None
-            time.sleep(PAUSE_POLL_SECONDS)
-            continue
-        _acknowledge(output, request)
-        if request.name == "pause":
-            paused = True
-            phase("paused")
-        elif request.name == "resume":
-            paused = False
-            phase("training")
-        elif request.name in ("checkpoint", "stop"):
-            save("asked" if request.name == "checkpoint" else "stop")
-        elif request.name == "evaluate":
-            phase("evaluating")
-            evaluate(session, meters, progress, output, asked=True)
-        elif request.name == "sample":
-            phase("evaluating")
-            if session.processes.index == 0 and session.val_rows and session.recipe.eval.samples:
-                keep_samples(session, progress.step, answers(session), output)
-        if request.name in ("evaluate", "sample", "checkpoint"):
-            phase("paused" if paused else "training")
-        _done(session, output, request)
-        if request.name in ("stop", "abort"):
-            return "stopped" if request.name == "stop" else "aborted"
-
-
-def _acknowledge(output: Output, request: Request) -> None:
-    if request.command is not None:
-        output.event("control", id=request.command.id, command=request.name, status="acknowledged", note="")
-
-
-def _done(session: Session, output: Output, request: Request) -> None:
-    if request.command is not None:
-        finish(session.paths, request.command)
-        output.event("control", id=request.command.id, command=request.name, status="done", note="")

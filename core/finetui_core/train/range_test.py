@@ -5,9 +5,10 @@ import math
 from finetui_core.runs.rate_range import Divergence, RateRange
 from finetui_core.train.checkpoint import Progress
 from finetui_core.train.control import StopSignal
-from finetui_core.train.loop import answer_requests, metric_record
+from finetui_core.train.loop import metric_record
 from finetui_core.train.measuring import Meters
 from finetui_core.train.output import Output
+from finetui_core.train.requests import answer_requests
 from finetui_core.train.schedule import rising_rate
 from finetui_core.train.setup import Session
 from finetui_core.train.step import train_step

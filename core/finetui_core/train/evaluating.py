@@ -1,0 +1,66 @@
+"""One evaluation: the validation loss, what the meters are due to measure, and sample answers."""
+
+import time
+from dataclasses import asdict, replace
+from typing import Any
+
+from finetui_core.files import write_atomically
+from finetui_core.runs.records import encode_line
+from finetui_core.train.checkpoint import Progress
+from finetui_core.train.evaluation import perplexity
+from finetui_core.train.generate import Sample
+from finetui_core.train.measuring import Meters, conclude, fields_of, measure, note
+from finetui_core.train.output import Output
+from finetui_core.train.row_losses import mean_and_row_losses
+from finetui_core.train.setup import Session
+
+
+def evaluate(
+    session: Session, meters: Meters, progress: Progress, output: Output, *, asked: bool = False
+) -> tuple[Progress, bool]:
+    """Measure validation loss and what the meters are due to; return the new counters and "is it the best".
+
+    An evaluation that somebody asked for changes no counters and is not judged; the one before training is the base.
+    """
+    began = time.perf_counter()
+    step = progress.step
+    counts = not asked and step > 0 and bool(session.val_rows)
+    fields: dict[str, Any] = {"step": step, "rows": len(session.val_rows), "asked": asked}
+    improved, rows = False, None
+    if session.val_rows:
+        arguments = (session.layout, session.device, session.processes)
+        with session.autocast():
+            loss, rows = mean_and_row_losses(session.model, session.data.val, session.val_rows, *arguments)
+        fields |= {"eval_loss": loss, "eval_perplexity": perplexity(loss)}
+        improved = counts and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
+    if counts:
+        progress = _counted(progress, fields["eval_loss"], improved)
+    if session.processes.index != 0:
+        return progress, improved
+    last = step == session.schedule.total_steps
+    found = measure(session, meters, step, output, asked=asked, last=last)
+    fields |= fields_of(meters, step, found)
+    if not asked:
+        note(session, meters, step, rows, found)
+    if session.val_rows or found.texts:
+        output.event("evaluation", **fields, best=improved, seconds=round(time.perf_counter() - began, 3))
+    if found.samples:
+        keep_samples(session, step, found.samples, output)
+    if not asked:
+        conclude(session, meters, output)
+    return progress, improved
+
+
+def _counted(progress: Progress, loss: float, improved: bool) -> Progress:
+    if improved:
+        return replace(
+            progress, best_eval_loss=loss, best_step=progress.step, evaluations_without_improvement=0
+        )
+    return replace(progress, evaluations_without_improvement=progress.evaluations_without_improvement + 1)
+
+
+def keep_samples(session: Session, step: int, samples: list[Sample], output: Output) -> None:
+    """Write answers to samples/."""
+    path = session.paths.sample_file(step)
+    write_atomically(path, b"".join(encode_line(asdict(one)) for one in samples))
+    output.event("samples", step=step, path=str(path.relative_to(session.paths.root)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from finetui_core.runs import checkpoints
+from finetui_core.runs import checkpoints, exit_codes
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView, read_records
 from training import events, new_run, train_here, write_project
@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_in_its_step(recipe: Path, monk
         step, "summed_loss", lambda *a, **k: real(*a, **k) * (float("nan") if next(calls) >= 3 else 1.0)
     )
     paths = new_run(recipe)
-    assert train_here(paths) == 1
+    assert train_here(paths) == exit_codes.DIVERGED
     (alarm,) = events(paths, "alarm")
     assert alarm["kind"] == "nonfinite"
     view = RunView(paths)

@@ -1,6 +1,6 @@
 """The trainer's process: `python -m finetui_core.train RUN --attempt N`, started by the supervisor.
 
-Exit codes: 0 the run came to an end (also one that was asked for), 1 it failed, 2 bad input.
+Its exit codes are those of `runs.exit_codes`; 0 is also an end that was asked for.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from finetui_core.errors import InputError
+from finetui_core.runs import exit_codes
 from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
@@ -43,12 +44,12 @@ def train(paths: RunPaths, output: Output) -> int:
     except InputError as error:
         output.event("error", kind="input", problems=[asdict(problem) for problem in error.problems])
         print(error, file=sys.stderr)
-        return 2
+        return exit_codes.BAD_INPUT
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
         output.event("error", kind="crash", problems=[{"what": what, "where": "", "hint": ""}])
         traceback.print_exc()
-        return 1
+        return exit_codes.CRASHED
 
 
 def _train(paths: RunPaths, output: Output) -> int:
@@ -103,7 +104,7 @@ def _train(paths: RunPaths, output: Output) -> int:
             with contextlib.suppress(OSError):
                 tally.keep(session, reason, resumed=checkpoint is not None)
     output.event("finished", reason=reason, step=step)
-    return 1 if reason == "diverged" else 0
+    return exit_codes.DIVERGED if reason == "diverged" else exit_codes.DONE
 
 
 def _checkpoint_to_continue(paths: RunPaths, output: Output) -> Checkpoint | None:

@@ -97,3 +97,15 @@ def test_what_others_ask_for_is_learned_from() -> None:
     assert left.after(2) == pytest.approx(8 * 2.0 + 3 * 1.0)
     left.saved(0.1)
     assert left.after(2) == pytest.approx(8 * 2.0 + 3 * 0.1)
+
+
+def test_the_meters_are_foreseen_within_their_share_and_those_of_the_end_in_any_case() -> None:
+    lengths = np.full(100, 50)
+    left = TimeLeft(Schedule(100, 10, 1, 10), lengths, None, 2, 20, False, meter_share=0.1)
+    for step in (1, 2):
+        left.stepped(step, 2.0)
+    bare = left.after(2)
+    assert bare is not None
+    for each, at_the_end, foreseen in ((0.1, 0.1, 5 * 0.1), (9.0, 0.3, 0.1 * 20.0 - 0.5), (9.0, 4.0, 4.0)):
+        left.metered(spent=0.5, each=each, at_the_end=at_the_end)
+        assert left.after(2) == pytest.approx(bare + foreseen)

@@ -5,7 +5,7 @@ the recipe names was asked for: it is measured at every evaluation and not count
 before training and at the end in any case, since forgetting is the difference. At every other evaluation the meter
 that was longest not measured comes first, and is measured if what all have taken, with it and with what the end still
 takes (the text and a score), is within the share. What a meter takes is known from its last time; before its first,
-it is guessed from the writing of the base's own text and of the samples. So a short run is measured at its ends and a
+it is guessed from the writing of the base's own text, token for token. So a short run is measured at its ends and a
 long one at every evaluation. A run whose two measurements of the text alone are more than the share exceeds it: one
 of less than a minute with a small model.
 
@@ -44,10 +44,8 @@ class Budget:
         return self.spent + cost + kept <= SHARE * self.trained
 
     def guess(self, costs: Mapping[str, float]) -> None:
-        """Take these for the costs of meters that were not measured yet; of several guesses the lowest."""
-        for name, cost in costs.items():
-            if name not in self.last:
-                self.costs[name] = min(cost, self.costs.get(name, cost))
+        """Take these for the costs of meters that were not measured yet."""
+        self.costs |= {name: cost for name, cost in costs.items() if name not in self.last}
 
     @contextmanager
     def charge(self, name: str, step: int, without: str = "") -> Iterator[None]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from finetui_core.train.budget import SHARE
 from finetui_core.train.checkpoint import Progress, trainable
 from finetui_core.train.control import StopSignal
 from finetui_core.train.evaluating import evaluate
@@ -54,6 +55,7 @@ def fit(
         result = evaluate(session, meters, progress, output)
         seconds = time.perf_counter() - began - (meters.budget.spent - metered)
         left.evaluated(seconds, best=result[1] if progress.step else None)
+        left.metered(**meters.foreseen())
         return result
 
     if progress.step == 0:
@@ -114,6 +116,7 @@ def time_left(session: Session) -> TimeLeft:
         evaluations_every=recipe.eval.steps if evaluates(session) else None,
         saves_every=recipe.save.steps,
         saves_at_best=recipe.save.keep_best,
+        meter_share=SHARE,
         save_guess=_SAVE_SECONDS + 12 * trained / _SAVED_PER_SECOND,
     )
 

@@ -60,6 +60,15 @@ class Meters:
         self.budget.trained += result.seconds
         self.steps.append(StepLoss(step, result.loss, result.grad_norm))
 
+    def foreseen(self) -> dict[str, float]:
+        """Seconds that the meters took, take when all are measured, and take at the end; see `TimeLeft.metered`."""
+        costs = {name: self.budget.costs.get(name, 0.0) for name in self.names if name != "probe"}
+        return {
+            "spent": self.budget.spent,
+            "each": sum(costs.values()),
+            "at_the_end": costs.get("own_text", 0.0),
+        }
+
 
 @dataclass(slots=True)
 class Found:
@@ -132,7 +141,6 @@ def measure(session: Session, meters: Meters, step: int, output: Output, *, aske
     if found.samples is None and recipe.samples:
         with budget.time("samples"):
             found.samples = answers(session)
-        budget.guess(dict.fromkeys(("task", "overlap"), budget.costs["samples"]))
     return found
 
 
@@ -175,7 +183,7 @@ def _find_base(session: Session, meters: Meters, name: str, budget: Budget, foun
     if step and session.recipe.train.method == "full":
         return False
     with base_of(session.model):
-        documents = session.probe if name == "probe" else _own_text(session, budget, step)
+        documents = session.probe if name == "probe" else _own_text(session, meters, budget, step)
         assert documents is not None
         with budget.time(name) if name == "probe" else budget.charge(name, step):
             base, itself = expected(session.model, documents, session.layout, session.device)
@@ -187,7 +195,7 @@ def _find_base(session: Session, meters: Meters, name: str, budget: Budget, foun
     return True
 
 
-def _own_text(session: Session, budget: Budget, step: int) -> Documents:
+def _own_text(session: Session, meters: Meters, budget: Budget, step: int) -> Documents:
     recipe = session.recipe
     length = min(OWN_LENGTH, recipe.data.max_length or OWN_LENGTH)
     with budget.charge("writing", step):
@@ -199,11 +207,20 @@ def _own_text(session: Session, budget: Budget, step: int) -> Documents:
             length=length,
             seed=recipe.train.seed,
         )
-    writing = budget.costs["writing"]
-    budget.guess(
-        {"task": writing * recipe.eval.sample_max_new_tokens / (2 * OWN_LENGTH), "overlap": 2 * writing}
-    )
+    per_token = budget.costs["writing"] / max(1, OWN_TEXTS * length)
+    budget.guess({name: per_token * tokens for name, tokens in _tokens_asked(session, meters).items()})
     return Documents(texts)
+
+
+def _tokens_asked(session: Session, meters: Meters) -> dict[str, int]:
+    """The tokens that a meter reads and has the model write: what it takes before it was first measured."""
+    asked = [*meters.halves[0], *meters.halves[1]]
+    longest = max((len(half.rest) for half in asked), default=0)
+    tokens = {"overlap": sum(len(half.prompt) + longest for half in asked)}
+    if meters.asked is not None:
+        rows, answer = session.data.val, session.recipe.eval.sample_max_new_tokens
+        tokens["task"] = sum(len(rows[number][0]) + answer for number in meters.asked.numbers)
+    return tokens
 
 
 def _overlap(session: Session, meters: Meters, budget: Budget, found: Found, step: int) -> None:

@@ -46,11 +46,11 @@ def _padded(longest_first: NDArray[np.int64], rows_per_pass: int) -> NDArray[np.
 
 @dataclass(slots=True)
 class TimeLeft:
-    """What is left of a run. `stepped`, `evaluated` and `saved` tell it what things took, in seconds.
+    """What is left of a run. `stepped`, `evaluated`, `metered` and `saved` tell it what things took, in seconds.
 
     `evaluations_every` and `saves_every` are in steps, 0 for the end of each epoch and None for never;
     `saves_at_best` says that an evaluation that is the best so far saves as well. `save_guess` stands in for
-    the seconds of a save until one has been seen.
+    the seconds of a save until one has been seen. Meters may take `meter_share` of what the steps take.
     """
 
     schedule: Schedule
@@ -60,6 +60,7 @@ class TimeLeft:
     saves_every: int
     saves_at_best: bool
     save_guess: float = 0.0
+    meter_share: float = 0.0
     _epoch: int = -1
     _work: Numbers = field(default_factory=lambda: np.zeros((0, 3)))
     _whole: Numbers | None = None
@@ -72,10 +73,13 @@ class TimeLeft:
     _saving: list[float] = field(default_factory=list)
     _best: int = 0
     _judged: int = 0
+    _trained: float = 0.0
+    _metered: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def stepped(self, step: int, seconds: float) -> None:
         """Step `step`, counted from 1, took so long. The first of a process is not like the others."""
         self._seen += 1
+        self._trained += seconds
         if self._seen == 1 and step < self.schedule.total_steps:
             return
         self._done.append(self._of_step(step))
@@ -83,11 +87,15 @@ class TimeLeft:
         del self._done[:-_MOST_STEPS], self._seconds[:-_MOST_STEPS]
 
     def evaluated(self, seconds: float, *, best: bool | None) -> None:
-        """An evaluation with its samples took so long; `best` is None where it does not count."""
+        """An evaluation with its samples took so long, less its meters; `best` is None where it does not count."""
         self._evaluating.append(seconds)
         if best is not None:
             self._judged += 1
             self._best += best
+
+    def metered(self, *, spent: float, each: float, at_the_end: float) -> None:
+        """The meters have taken `spent` so far; all of them take `each`, and those of the end `at_the_end`."""
+        self._metered = (spent, each, at_the_end)
 
     def saved(self, seconds: float) -> None:
         self._saving.append(seconds)
@@ -101,8 +109,14 @@ class TimeLeft:
             self._fitted_at = self._seen
         training = float(self._left_after(step) @ self._costs)
         evaluations, saves = self._events_after(step)
-        evaluating = evaluations * _mean(self._evaluating, 0.0)
+        evaluating = evaluations * _mean(self._evaluating, 0.0) + self._metering(evaluations, training)
         return max(0.0, training) + evaluating + saves * _mean(self._saving, self.save_guess)
+
+    def _metering(self, evaluations: float, training: float) -> float:
+        """What meters still take: all at each evaluation, within their share, but at least those of the end."""
+        spent, each, at_the_end = self._metered
+        allowed = self.meter_share * (self._trained + training) - spent
+        return max(at_the_end, min(evaluations * each, allowed)) if evaluations else 0.0
 
     def _of_step(self, step: int) -> Numbers:
         epoch, index = divmod(step - 1, self.schedule.steps_per_epoch)

@@ -209,7 +209,7 @@ def array_shortage(*_: object) -> None:
     ("name", "phase", "shortage", "asked"),
     [
         ("train_step", "train", real_shortage, 1 << 54),
-        ("mean_loss", "evaluate", gpu_shortage, 5 << 29),
+        ("row_losses", "evaluate", gpu_shortage, 5 << 29),
         ("publish", "save", array_shortage, 1 << 54),
         ("build_session", "load", gpu_shortage, 5 << 29),
     ],

@@ -1,5 +1,6 @@
 """The loss of each row is what the row has alone, and their sum the validation loss, bit for bit."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,14 +8,26 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from finetui_core.train.evaluation import Processes, mean_loss
-from finetui_core.train.forward import Layout
+from finetui_core.train.attention import attention
+from finetui_core.train.evaluation import Processes, inference, passes_of
+from finetui_core.train.forward import Layout, Rows, attention_for, summed_loss, supervised_tokens
+from finetui_core.train.model import causal_model
 from finetui_core.train.row_losses import mean_and_row_losses, row_losses
 from tiny_models import ARCHITECTURES, save_model
 
 CPU = torch.device("cpu")
 NUMBERS = [4, 0, 3, 1, 5]
 LAYOUTS = [Layout(packed, own_head, 2, 70) for packed in (True, False) for own_head in (True, False)]
+
+
+def mean_loss(model: Any, rows: Rows, numbers: Sequence[int], layout: Layout, device: torch.device) -> float:
+    """The plain sum of the losses of all passes over the number of supervised tokens."""
+    inner, total = causal_model(model), torch.zeros((), dtype=torch.float64)
+    with inference(model):
+        for one in passes_of(rows, numbers, layout, device):
+            with attention(inner, attention_for(inner, one)):
+                total += summed_loss(inner, one, own_head=layout.own_head).double()
+    return float(total) / sum(supervised_tokens(rows[number][1]) for number in numbers)
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)

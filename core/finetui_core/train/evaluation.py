@@ -11,19 +11,14 @@ import numpy as np
 import torch
 
 from finetui_core.preflight.workload import PROBE_LENGTH, PROBE_PIECES
-from finetui_core.train.attention import attention
-from finetui_core.train.batches import packed_passes, padded_passes, share_of_process
+from finetui_core.train.batches import packed_passes, padded_passes
 from finetui_core.train.forward import (
     Layout,
     Pass,
     Rows,
-    attention_for,
     packed_pass,
     padded_pass,
-    summed_loss,
-    supervised_tokens,
 )
-from finetui_core.train.model import causal_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +65,6 @@ def inference(model: Any) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def mean_loss(
-    model: Any,
-    rows: Rows,
-    numbers: Sequence[int],
-    layout: Layout,
-    device: torch.device,
-    processes: Processes = ALONE,
-) -> float:
-    """Cross-entropy in nats per supervised token over `numbers`, which must hold at least one such token."""
-    inner = causal_model(model)
-    lengths = {number: len(rows[number][0]) for number in numbers}
-    mine = share_of_process(numbers, lengths, processes.index, processes.count)
-    total = torch.zeros((), dtype=torch.float64, device=summing_device(device))
-    with inference(model):
-        for one in passes_of(rows, mine, layout, device):
-            with attention(inner, attention_for(inner, one)):
-                total += summed_loss(inner, one, own_head=layout.own_head).to(total.device, total.dtype)
-    tokens = sum(supervised_tokens(rows[number][1]) for number in numbers)
-    return float(processes.add(total)) / tokens
 
 
 def summing_device(device: torch.device) -> torch.device:

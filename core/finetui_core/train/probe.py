@@ -32,9 +32,10 @@ from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import publish
 from finetui_core.runs.paths import RunPaths
 from finetui_core.train.checkpoint import Progress, trainable, write_state
-from finetui_core.train.evaluation import Processes, mean_loss
+from finetui_core.train.evaluation import Processes
 from finetui_core.train.heaviest import heaviest_pass, heaviest_steps
 from finetui_core.train.peaks import Peaks, peaks_of
+from finetui_core.train.row_losses import row_losses
 from finetui_core.train.setup import Session, build_session, check_room, start_processes
 from finetui_core.train.shortage import shortage_of
 from finetui_core.train.step import train_step
@@ -205,11 +206,11 @@ def _evaluate(session: Session, found: Found) -> None:
         if session.val_rows:
             rows = heaviest_pass(session.data.val, session.val_rows, session.layout)
             began = time.perf_counter()
-            mean_loss(session.model, session.data.val, rows, *arguments)
+            row_losses(session.model, session.data.val, rows, *arguments)
             found.evaluation_seconds_per_row = (time.perf_counter() - began) / len(rows)
         if session.probe is not None:
             rows = heaviest_pass(session.probe, range(len(session.probe)), session.layout)
-            mean_loss(session.model, session.probe, rows, *arguments)
+            row_losses(session.model, session.probe, rows, *arguments)
 
 
 def _save(session: Session, found: Found) -> None:

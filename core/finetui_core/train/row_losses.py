@@ -43,9 +43,10 @@ def mean_and_row_losses(
     device: torch.device,
     processes: Processes = ALONE,
 ) -> tuple[float, RowLosses]:
-    """What `evaluation.mean_loss` gives, bit for bit, and the loss of each row, at the cost of one of them.
+    """The loss per supervised token over `numbers` and that of each row, from the same passes.
 
-    Rows are summed in float64.
+    `numbers` must hold a supervised token. The mean is that of the passes' sums, bit for bit; rows are summed in
+    float64.
     """
     inner = causal_model(model)
     lengths = {number: len(rows[number][0]) for number in numbers}

@@ -1,0 +1,107 @@
+"""Waiting for the trainer's end, and ending it by force where a stop or an abort is not answered."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from statistics import median
+
+from finetui_core.runs.mailbox import asked_to_end
+from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.pidfd import Held, has_ended, send
+from finetui_core.runs.records import Attempt, Heartbeat, read_small
+from finetui_core.runs.restarts import Rules
+from finetui_core.runs.tail import Tail
+from finetui_core.wording import duration
+
+FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGXCPU)
+"""Signals that mean: save and end. Batch systems send them to all processes of a job, the supervisor included."""
+_LOOK_EVERY = 0.25  # seconds
+_LONG_PHASES = frozenset({"loading", "preparing", "evaluating", "saving"})
+_LAST_METRICS = 16_384  # bytes
+
+
+@dataclass(slots=True)
+class Told:
+    """The signals by which this process was told to end the run; they are passed on to the trainer, if it lives."""
+
+    signals: list[int] = field(default_factory=list)
+    trainer: Held | None = None
+
+    def receive(self, number: int) -> None:
+        self.signals.append(number)
+        if self.trainer is not None:
+            send(self.trainer, number)
+
+    def pass_on(self, trainer: Held) -> None:
+        """From now on this is the trainer; it is told what came before it lived."""
+        self.trainer = trainer
+        for number in self.signals:
+            send(trainer, number)
+
+    @property
+    def first(self) -> int | None:
+        return self.signals[0] if self.signals else None
+
+
+def wait_for_end(
+    paths: RunPaths,
+    attempt: Attempt,
+    trainer: Held,
+    told: Told,
+    rules: Rules,
+    clock: Callable[[], float] = time.monotonic,
+    heard: Callable[[int], None] = lambda number: None,
+) -> str:
+    """Return once the trainer has ended; it is not reaped, so that its pid and its group remain its own.
+
+    `heard` is called once with the first signal that tells the run to end. Returns "", or why the whole process
+    group was ended by force.
+    """
+    wanted, since, forced, said = "", 0.0, "", False
+    while not has_ended(trainer, _LOOK_EVERY):
+        if told.first is not None and not said:
+            said = True
+            heard(told.first)
+        now_wanted = _wanted(paths, told)
+        if now_wanted and now_wanted != wanted and wanted != "abort":
+            wanted, since = now_wanted, clock()
+        if wanted and (forced or clock() - since > patience(paths, attempt, wanted, rules)):
+            forced = (
+                forced
+                or f"no answer to the {wanted} for {duration(clock() - since)}, so it was ended by force"
+            )
+            end_group(trainer)
+    return forced
+
+
+def end_group(trainer: Held) -> None:
+    """SIGKILL for the process group of a child that has not been reaped, which keeps the group's number its own."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(trainer.pid, signal.SIGKILL)
+
+
+def _wanted(paths: RunPaths, told: Told) -> str:
+    command = asked_to_end(paths)
+    if command is not None:
+        return command.command
+    return "stop" if told.signals else ""
+
+
+def patience(paths: RunPaths, attempt: Attempt, wanted: str, rules: Rules) -> float:
+    """Seconds that the answer may take: a stop waits for the end of a step, an evaluation or a save."""
+    if wanted == "abort":
+        return rules.abort_within
+    beat = read_small(paths.heartbeat, Heartbeat)
+    if beat is None or beat.t < attempt.started_at or beat.phase in _LONG_PHASES:
+        return rules.long_phase
+    return rules.stop_within + usual_step(paths, attempt.attempt)
+
+
+def usual_step(paths: RunPaths, number: int) -> float:
+    """The median length of the attempt's last steps in seconds; 0 before the first."""
+    lengths = [one.get("step_seconds") for one in Tail(paths.metrics(number), last=_LAST_METRICS).read()]
+    known = [length for length in lengths if isinstance(length, int | float)]
+    return float(median(known)) if known else 0.0

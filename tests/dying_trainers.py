@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ from finetui_core.runs import supervisor
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.restarts import Rules
 given = json.loads(sys.argv[2])
+if given["group"]:
+    Path(given["group"], "cgroup.procs").write_text(str(os.getpid()))
 if given["kernel_kills"]:
     supervisor.oom_kills = lambda: len(Path(given["kernel_kills"]).read_bytes())
 paths = RunPaths(Path(sys.argv[1]))
@@ -88,6 +91,7 @@ class Way:
     command: tuple[str, ...] = ()
     rules: dict[str, float] = field(default_factory=dict)
     heavy: bool = False
+    in_group: bool = False
 
 
 @dataclass
@@ -96,7 +100,8 @@ class Trial:
 
     paths: RunPaths
     supervisor: "subprocess.Popen[bytes]"
-    kernel_kills: Path
+    kernel_kills: Path | None
+    group: Path | None = None
 
     def attempt(self, number: int | None = None) -> Attempt | None:
         numbers = self.paths.attempt_numbers()
@@ -134,6 +139,15 @@ class Trial:
             with hold(pid, lambda pid: _is_of(pid, self.paths)) as held:
                 if held is not None:
                     send(held, signal.SIGKILL)
+        if self.group is not None:
+            eventually(self.group_is_gone)
+
+    def group_is_gone(self) -> bool:
+        """Whether the control group could be removed: it can be once nobody is in it."""
+        assert self.group is not None
+        with suppress(OSError):
+            self.group.rmdir()
+        return not self.group.exists()
 
 
 def _is_of(pid: int, paths: RunPaths) -> bool:
@@ -164,19 +178,46 @@ def trainer_code(body: str, *, children: bool = False, moves: bool = False) -> s
 def begin(root: Path, way: Way, *, children: bool = False, moves: bool = False) -> Trial:
     """Supervise a trainer that dies that way; without other rules it is not started again."""
     paths = create_run(root, "dying", "", {"train": BATCH}, {})
-    kernel_kills = root / f"{paths.id}.kills"
+    kernel_kills, group = root / f"{paths.id}.kills", _memory_group(paths.id) if way.in_group else None
     kernel_kills.touch()
     command = [*way.command] or [sys.executable, "-c", trainer_code(way.body, children=children, moves=moves)]
-    given = {"command": command, "rules": way.rules, "kernel_kills": str(kernel_kills)}
+    given = {"command": command, "rules": way.rules, "kernel_kills": "" if group else str(kernel_kills)}
+    given["group"] = str(group or "")
     supervisor = subprocess.Popen(
         [sys.executable, "-c", SUPERVISE, str(paths.root), json.dumps(given)],
-        env={**os.environ, "PYTHONPATH": str(CORE), "RUN": str(paths.root)},
+        env={**os.environ, "PYTHONPATH": str(CORE), "RUN": str(paths.root), "GROUP": str(group or "")},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    return Trial(paths, supervisor, kernel_kills)
+    return Trial(paths, supervisor, None if group else kernel_kills, group)
+
+
+def kernel_kills_are_real() -> bool:
+    """Whether a trainer here can be killed by the kernel for want of memory, or only as if."""
+    group = _memory_group(f"try-{os.getpid()}")
+    if group is not None:
+        group.rmdir()
+    return group is not None
+
+
+def _memory_group(name: str) -> Path | None:
+    """A control group of its own with 256 MiB, None where this machine gives none (not root, no such mount)."""
+    for base, limit in (
+        (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+        (Path("/sys/fs/cgroup"), "memory.max"),
+    ):
+        group = base / f"ftui-{name}"
+        with suppress(OSError):
+            if not (base / "cgroup.procs").exists():
+                continue
+            group.mkdir()
+            with suppress(OSError):
+                (group / limit).write_text(str(256 << 20))
+                return group
+            group.rmdir()
+    return None
 
 
 BATCH = {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
@@ -187,9 +228,11 @@ def _kill(trial: Trial) -> None:
 
 
 def _kernel_kills(trial: Trial) -> None:
-    trial.at_work()
-    trial.kernel_kills.write_bytes(b"1")
-    trial.signal_trainer(signal.SIGKILL)
+    """With a control group the trainer outgrows it by itself; without one its count is made up."""
+    if trial.kernel_kills is not None:
+        trial.at_work()
+        trial.kernel_kills.write_bytes(b"1")
+        trial.signal_trainer(signal.SIGKILL)
 
 
 def _time_limit(trial: Trial) -> None:
@@ -229,7 +272,12 @@ WAYS: dict[str, Way] = {
     "exception": Way("crashed", "raise RuntimeError('a bug')"),
     "bad input": Way("bad_input", "raise InputError(Problem('no rows', 'a.jsonl', 'add some'))"),
     "SIGKILL from outside": Way("killed", act=_kill),
-    "kernel out of memory": Way("kernel_memory", act=_kernel_kills),
+    "kernel out of memory": Way(
+        "kernel_memory",
+        "grown = bytearray()\n    while os.environ['GROUP']: grown += b'x' * (8 << 20)\n    time.sleep(600)",
+        act=_kernel_kills,
+        in_group=True,
+    ),
     "MemoryError by RLIMIT_AS": Way(
         "memory", "resource.setrlimit(resource.RLIMIT_AS, (1 << 31, 1 << 31)); bytearray(1 << 40)"
     ),

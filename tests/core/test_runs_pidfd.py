@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+import pid_reuse
 from finetui_core.runs import pidfd
 from finetui_core.runs.leftovers import gpu_memory_held
 from finetui_core.runs.pidfd import has_ended, hold, hold_child, let_go, send, started_at
@@ -83,6 +84,14 @@ def test_a_child_is_held_until_it_is_reaped(sleeper: "subprocess.Popen[bytes]") 
     assert has_ended(held, 30.0)
     assert pidfd.start_ticks(sleeper.pid) is None  # a zombie, whose pid nobody else can have
     let_go(held)
+
+
+@linux
+def test_no_stranger_is_signalled_under_forced_pid_reuse() -> None:
+    found = pid_reuse.force(10)
+    if found is None:
+        pytest.skip("this machine gives no pid namespace")
+    assert found["reused"] >= 5 and found["signalled"] == 0
 
 
 def test_memory_of_a_gpu_that_the_dead_still_hold() -> None:

@@ -52,6 +52,11 @@ CASES: dict[str, tuple[Facts, Cause, str]] = {
     "never spoke": (Facts(1, spoke=False), "not_started", "before it said a word"),
     "a usage error": (Facts(2, spoke=False), "not_started", "before it said a word"),
     "forced": (Facts(-9, forced="no answer to the stop"), "forced", "no answer to the stop"),
+    "forced after its last word": (
+        Facts(-9, finished={"reason": "stopped"}, forced="no end of the process"),
+        "done",
+        "no end of the process",
+    ),
     "an odd code": (Facts(77), "unknown", "exit code 77"),
 }
 

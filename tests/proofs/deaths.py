@@ -45,7 +45,7 @@ def main() -> int:
     random.Random(options.seed).shuffle(names)
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(options.at_once) as pool:
         outcomes = list(pool.map(lambda name: die(Path(folder), WAYS[name]), names))
-    reuse = pid_reuse.force(options.reuses) if options.reuses else None
+    reuse = pid_reuse.force(options.reuses)
     return report(names, outcomes, reuse, time.monotonic() - began)
 
 

@@ -108,10 +108,10 @@ class Facts:
 
 def cause_of(facts: Facts) -> Cause:
     """The cause. The trainer's own last words count more than its exit code, which torchrun replaces by 1."""
-    if facts.forced:
-        return "forced"
     if facts.finished is not None:
         return "diverged" if facts.finished.get("reason") == "diverged" else "done"
+    if facts.forced:
+        return "forced"
     if facts.code < 0:
         return _of_signal(-facts.code, facts)
     kind = _kind(facts)

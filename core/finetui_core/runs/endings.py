@@ -120,21 +120,26 @@ def _with_smaller_passes(paths: RunPaths, attempt: Attempt, seen: Seen, end: End
     return msgspec.structs.replace(end, reason=f"{end.reason}; {why}")
 
 
-def tell_end(paths: RunPaths, attempt: Attempt, *, forced: str) -> None:
+def tell_end(paths: RunPaths, attempt: Attempt, seen: Seen, *, forced: str) -> None:
     """Say in the events what only the supervisor knows; called once the trainer, which writes them, is gone."""
     end, again = attempt.end, attempt.end.again if attempt.end else None
     if end is None:
         return
-    if forced:
+    if forced and seen.finished is None:
         command = asked_to_end(paths)
         if command is not None:
             finish(paths, command)
             fields = {"id": command.id, "command": command.command}
             _event(paths, attempt.attempt, "control", **fields, status="done", note="by force")
         if command is not None and command.command == "abort":
-            _event(paths, attempt.attempt, "finished", reason="aborted", step=seen_of(paths, attempt).step)
+            _event(paths, attempt.attempt, "finished", reason="aborted", step=seen.step)
         else:
-            _alarm(paths, attempt.attempt, "forced", seen_of(paths, attempt).step, end.reason, "")
+            _alarm(paths, attempt.attempt, "forced", seen.step, end.reason, "")
+    if again is not None:
+        note = "the trainer died before it was done"
+        for command in refuse_all(paths, note, but=("stop", "abort")):
+            fields = {"id": command.id, "command": command.command}
+            _event(paths, attempt.attempt, "control", **fields, status="refused", note=note)
     if again is not None and again.number:
         message = (
             f"{ordinal(again.number)} of {again.most} restarts in {duration(again.at - end.at)}: {end.reason}"
@@ -183,7 +188,6 @@ def next_attempt(paths: RunPaths, ended: Attempt, told: Told) -> Attempt | None:
     if not _waits(paths, end.again.at, told):
         _call_off(paths, ended, end)
         return None
-    refuse_all(paths, "the trainer died before it was done", but=("stop", "abort"))
     checkpoint, _ = newest_valid(paths.checkpoints)
     number = ended.attempt + 1
     sizes = (ended.per_device_train_batch_size, ended.gradient_accumulation_steps)

@@ -87,11 +87,15 @@ def finish(paths: RunPaths, command: Command) -> None:
         _file(paths, command.id).rename(paths.control_done / f"{command.id}.json")
 
 
-def refuse_all(paths: RunPaths, reason: str, but: tuple[str, ...] = ()) -> None:
-    """Empty the mailbox: what was asked of an earlier attempt is not meant for the next one, save for `but`."""
-    for command in pending(paths):
-        if command.command not in but:
-            _refuse(paths, _file(paths, command.id), reason)
+def refuse_all(paths: RunPaths, reason: str, but: tuple[str, ...] = ()) -> list[Command]:
+    """Empty the mailbox: what was asked of an earlier attempt is not meant for the next one, save for `but`.
+
+    Returns what was refused.
+    """
+    refused = [command for command in pending(paths) if command.command not in but]
+    for command in refused:
+        _refuse(paths, _file(paths, command.id), reason)
+    return refused
 
 
 def _file(paths: RunPaths, command_id: str) -> Path:

@@ -191,7 +191,7 @@ def _run_once(
     facts = seen.facts(code, kernel_oom=oom_kills() > kills_before, told=told.first, forced=forced)
     end = judged_end(paths, attempt, facts, seen, deaths, rules)
     attempt = write_attempt(paths, msgspec.structs.replace(attempt, end=end))
-    tell_end(paths, attempt, forced=forced)
+    tell_end(paths, attempt, seen, forced=forced)
     verify_gone(paths, attempt, {process.pid, *ended}, left)
     return attempt, code if code >= 0 else 128 - code
 

@@ -60,19 +60,24 @@ def wait_for_end(
     `heard` is called once with the first signal that tells the run to end. Returns "", or why the whole process
     group was ended by force.
     """
-    wanted, since, forced, said = "", 0.0, "", False
+    wanted, since, forced, said, answered = "", 0.0, "", False, False
     while not has_ended(trainer, _LOOK_EVERY):
         if told.first is not None and not said:
             said = True
             heard(told.first)
-        now_wanted = _wanted(paths, told)
-        if now_wanted and now_wanted != wanted and wanted != "abort":
-            wanted, since = now_wanted, clock()
-        if wanted and (forced or clock() - since > patience(paths, attempt, wanted, rules)):
-            forced = (
-                forced
-                or f"no answer to the {wanted} for {duration(clock() - since)}, so it was ended by force"
-            )
+        command = asked_to_end(paths)
+        asked = command.command if command is not None else "stop" if told.signals else ""
+        if asked and asked != wanted and wanted != "abort":
+            wanted, since, answered = asked, clock(), False
+        elif wanted and not asked and not answered:  # it was done, and only the process has to end
+            since, answered = clock(), True
+        if not wanted:
+            continue
+        waited = clock() - since
+        allowed = rules.stop_within if answered else patience(paths, attempt, wanted, rules)
+        if forced or waited > allowed:
+            what = "end of the process after" if answered else "answer to"
+            forced = forced or f"no {what} the {wanted} for {duration(waited)}, so it was ended by force"
             end_group(trainer)
     return forced
 
@@ -81,13 +86,6 @@ def end_group(trainer: Held) -> None:
     """SIGKILL for the process group of a child that has not been reaped, which keeps the group's number its own."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(trainer.pid, signal.SIGKILL)
-
-
-def _wanted(paths: RunPaths, told: Told) -> str:
-    command = asked_to_end(paths)
-    if command is not None:
-        return command.command
-    return "stop" if told.signals else ""
 
 
 def patience(paths: RunPaths, attempt: Attempt, wanted: str, rules: Rules) -> float:

@@ -1,4 +1,4 @@
-"""The real trainer, killed while `ftui train` follows it: the run goes on by itself, and the command stays with it."""
+"""The real trainer, killed while `ftui train` follows it: the run goes on by itself, the command stays with it."""
 
 import json
 import os

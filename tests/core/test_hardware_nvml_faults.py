@@ -377,5 +377,5 @@ def test_who_computes_on_any_gpu(library: Library) -> None:
     assert compute_processes() == {7: 2 * GIB, 8: None}  # the same list for both
     library.faults[("nvmlDeviceGetComputeRunningProcesses_v3", 2 * PARTS)] = UNKNOWN
     assert compute_processes()[7] == GIB
-    library.faults[("nvmlInit_v2", None)] = UNKNOWN
+    library.faults[("nvmlInitWithFlags", None)] = UNKNOWN
     assert compute_processes() == {}

@@ -133,6 +133,8 @@ def _in_queue(queued: Queued) -> RunState:
 def _restarting(attempt: Attempt, end: End, again: Again, beat_age: float, here: Here) -> RunState:
     """Its supervisor waits to start it again, if it still lives."""
     which = f"{ordinal(again.number)} of {count(again.most)} restart{'' if again.most == 1 else 's'}"
+    if not again.number:
+        which = "with smaller passes"
     if attempt.host != here.host:
         if beat_age >= again.at - end.at + PRESUMED_DEAD_AFTER:
             return RunState(

@@ -190,8 +190,11 @@ def _run_once(
     seen = seen_of(paths, attempt)
     facts = seen.facts(code, kernel_oom=oom_kills() > kills_before, told=told.first, forced=forced)
     end = judged_end(paths, attempt, facts, seen, deaths, rules)
-    attempt = write_attempt(paths, msgspec.structs.replace(attempt, end=end))
-    tell_end(paths, attempt, seen, forced=forced)
+    attempt = msgspec.structs.replace(attempt, end=end)
+    tell_end(
+        paths, attempt, seen, forced=forced
+    )  # before the end is recorded, after which few look at events
+    write_attempt(paths, attempt)
     verify_gone(paths, attempt, {process.pid, *ended}, left)
     return attempt, code if code >= 0 else 128 - code
 

@@ -1,10 +1,12 @@
 """No signal ever meets a stranger, even where the pid has become another process's."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +94,16 @@ def test_no_stranger_is_signalled_under_forced_pid_reuse() -> None:
     if found is None:
         pytest.skip("this machine gives no pid namespace")
     assert found["reused"] >= 5 and found["signalled"] == 0
+
+
+def test_only_one_place_signals_by_number() -> None:
+    """`pidfd` falls back to it after a look; `watching` ends the group of a child that is not reaped yet."""
+    root = Path(__file__).parents[2]
+    places = [*(root / "core").rglob("*.py"), *(root / "tui").rglob("*.py")]
+    by_number = {
+        path.name for path in places if re.search(r"os\.kill(pg)?\(", path.read_text(encoding="utf-8"))
+    }
+    assert by_number == {"pidfd.py", "watching.py"}
 
 
 def test_memory_of_a_gpu_that_the_dead_still_hold() -> None:

@@ -138,6 +138,7 @@ _BY_KIND: Mapping[object, Cause] = {
     "input": "bad_input",
     "crash": "crashed",
     "disk_full": "disk_full",
+    "hang": "hung",
     "hung": "hung",
     "lost_peer": "lost_peer",
 }

@@ -156,7 +156,9 @@ def _is_of(pid: int, paths: RunPaths) -> bool:
     except OSError:
         return False
     return (
-        command.startswith(b"/bin/sleep\0600") or str(paths.root).encode() in command or b"_train" in command
+        command.startswith(b"/bin/sleep\x00600")
+        or str(paths.root).encode() in command
+        or b"_train" in command
     )
 
 
@@ -175,9 +177,14 @@ def trainer_code(body: str, *, children: bool = False, moves: bool = False) -> s
     return "\n".join(f"{name} = {value!r}" for name, value in settings.items()) + code
 
 
-def begin(root: Path, way: Way, *, children: bool = False, moves: bool = False) -> Trial:
-    """Supervise a trainer that dies that way; without other rules it is not started again."""
-    paths = create_run(root, "dying", "", {"train": BATCH}, {})
+def begin(
+    root: Path, way: Way, *, children: bool = False, moves: bool = False, paths: RunPaths | None = None
+) -> Trial:
+    """Supervise a trainer that dies that way; without other rules it is not started again.
+
+    With `paths` it is the next attempt of that run.
+    """
+    paths = paths or create_run(root, "dying", "", {"train": BATCH}, {})
     kernel_kills, group = root / f"{paths.id}.kills", _memory_group(paths.id) if way.in_group else None
     kernel_kills.touch()
     command = [*way.command] or [sys.executable, "-c", trainer_code(way.body, children=children, moves=moves)]

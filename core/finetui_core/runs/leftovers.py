@@ -35,7 +35,7 @@ def adopt_orphans() -> bool:
 
 
 def left_behind(mark: str, since: int) -> list[int]:
-    """The live processes of the marked trainer, which itself has ended; `since` are its start ticks."""
+    """The live processes of the trainer whose mark begins so, which itself has ended; `since` are its start ticks."""
     own = os.getpid()
     with suppress(psutil.Error):
         children = {child.pid for child in psutil.Process(own).children(recursive=True)}
@@ -71,7 +71,7 @@ def _has_mark(pid: int, mark: str) -> bool:
         environment: Mapping[str, str] = psutil.Process(pid).environ()
     except (psutil.Error, OSError):
         return False
-    return environment.get(MARK) == mark
+    return environment.get(MARK, "").startswith(mark)
 
 
 def _kill(pid: int, mark: str, since: int) -> None:

@@ -126,6 +126,7 @@ def run_attempt(
     for number in FORWARDED:
         signal.signal(number, lambda number, frame: told.receive(number))
     adopt_orphans()
+    end_left_behind(_mark(paths), 0, _GONE_WITHIN)  # of an attempt that died with its supervisor
     refuse_all(paths, "the run was not running")
     write_atomically(paths.attempt(attempt.attempt), msgspec.json.encode(attempt))
     paths.queued.unlink(
@@ -152,7 +153,7 @@ def _run_once(
     deaths: list[Death],
 ) -> tuple[Attempt, int]:
     """One attempt from its start to the record of its end, with nothing of it left; adds to `deaths`."""
-    number, mark = attempt.attempt, f"{paths.id}/{attempt.attempt}/{os.urandom(8).hex()}"
+    number, mark = attempt.attempt, f"{_mark(paths)}{attempt.attempt}/{os.urandom(8).hex()}"
     kills_before = oom_kills()
     log = _open_log(paths.log(number))
     try:
@@ -197,6 +198,11 @@ def _run_once(
     write_attempt(paths, attempt)
     verify_gone(paths, attempt, {process.pid, *ended}, left)
     return attempt, code if code >= 0 else 128 - code
+
+
+def _mark(paths: RunPaths) -> str:
+    """How the marks of all trainers of this run begin; with the run's lock held, none of them lives."""
+    return f"{paths.root.absolute()}//"
 
 
 def is_due(queued: Queued | None, attempt: int) -> bool:

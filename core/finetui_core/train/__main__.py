@@ -17,6 +17,7 @@ from finetui_core.errors import InputError
 from finetui_core.runs import exit_codes
 from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
 from finetui_core.runs.halving import Sizes, kept_sizes
+from finetui_core.runs.lock import keep_lock_from_children
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
 from finetui_core.runs.records import read_small
@@ -35,6 +36,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     paths = RunPaths(arguments.run.absolute())
+    keep_lock_from_children(paths)
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
         return train(paths, Silent())
     with contextlib.ExitStack() as stack:

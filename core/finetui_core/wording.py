@@ -26,6 +26,13 @@ def count(value: object) -> str:
     return NOTHING if known is None else f"{known:,.0f}"
 
 
+def ordinal(value: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st …"""
+    tens, ones = divmod(value % 100, 10)
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(ones, "th") if tens != 1 else "th"
+    return f"{value:,}{ending}"
+
+
 def percent(share: object) -> str:
     known = number(share)
     return NOTHING if known is None else f"{known * 100:.0f} %"

@@ -11,7 +11,7 @@ import psutil
 import pynvml
 import pytest
 
-from finetui_core.hardware.nvml import GpuProbe, Nvml
+from finetui_core.hardware.nvml import GpuProbe, Nvml, compute_processes
 from finetui_core.hardware.sample import sample
 
 OK = pynvml.NVML_SUCCESS
@@ -369,3 +369,13 @@ def test_a_call_that_hangs_holds_up_nobody(library: Library, monkeypatch: pytest
     assert probe.read() == ([], "the NVIDIA driver hangs: nothing heard from it")
     assert library.calls.count("nvmlInitWithFlags") == 1
     let_go.set()
+
+
+def test_who_computes_on_any_gpu(library: Library) -> None:
+    library.gpus = 2
+    library.processes = {7: GIB, 8: None}
+    assert compute_processes() == {7: 2 * GIB, 8: None}  # the same list for both
+    library.faults[("nvmlDeviceGetComputeRunningProcesses_v3", 2 * PARTS)] = UNKNOWN
+    assert compute_processes()[7] == GIB
+    library.faults[("nvmlInitWithFlags", None)] = UNKNOWN
+    assert compute_processes() == {}

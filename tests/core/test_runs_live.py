@@ -9,7 +9,7 @@ from finetui_core.files import write_atomically
 from finetui_core.runs.live import LiveRuns
 from finetui_core.runs.paths import RunPaths, create_run
 from finetui_core.runs.process import host_name, process_identity
-from finetui_core.runs.records import Attempt, End
+from finetui_core.runs.records import Again, Attempt, End
 
 
 def write_attempt(paths: RunPaths, number: int, pid: int, end: End | None = None) -> None:
@@ -44,6 +44,15 @@ def test_a_run_that_ends_and_one_that_is_resumed_are_noticed(tmp_path: Path, own
     assert finder.find() == [] and finder.find() == []
     write_attempt(paths, 2, own_pid)
     assert finder.find() == [paths.root]
+
+
+def test_a_run_that_waits_to_start_again_keeps_its_device(tmp_path: Path, own_pid: int) -> None:
+    paths = create_run(tmp_path, "a", "", {}, {})
+    finder = LiveRuns(tmp_path)
+    write_attempt(paths, 1, own_pid, End(1.0, signal=9, cause="killed", again=Again(2.0, 1, 3)))
+    assert finder.find() == [paths.root] and finder.find() == [paths.root]
+    write_attempt(paths, 1, own_pid, End(1.0, signal=9, cause="killed"))
+    assert finder.find() == []
 
 
 def test_runs_that_have_ended_are_not_read_again(

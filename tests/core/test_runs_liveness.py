@@ -11,7 +11,7 @@ import pytest
 
 from finetui_core.runs.liveness import Here, RunState, judge
 from finetui_core.runs.process import boot_id, process_identity, start_ticks
-from finetui_core.runs.records import Attempt, End, Heartbeat
+from finetui_core.runs.records import Again, Attempt, End, Heartbeat
 
 TRAINER, SUPERVISOR = 100, 99
 ATTEMPT = Attempt(2, TRAINER, 7, "boot", "here", SUPERVISOR, 6, started_at=1000.0)
@@ -79,6 +79,46 @@ CASES = {
     "killed by an unknown signal": Case("killed", "signal 250", ended(signal=250)),
     "out of memory": Case("out_of_memory", "no memory left", ended(signal=9, oom=True)),
     "silent exit": Case("finished", "exit code 0", ended(exit_code=0)),
+    "a recorded cause": Case(
+        "killed",
+        "killed by SIGSEGV at step 4",
+        ended(signal=11, cause="segfault", reason="killed by SIGSEGV at step 4"),
+    ),
+    "memory of a GPU": Case(
+        "out_of_memory", "no memory", ended(exit_code=4, cause="gpu_memory", reason="no memory")
+    ),
+    "told, then gone with its supervisor": Case(
+        "died", "after SIGTERM had told it to end", attempt={"told": 15}, alive={}
+    ),
+    "waits to start again": Case(
+        "restarting",
+        "starts again in 24 s, 2nd of 3 restarts: killed by SIGSEGV",
+        ended(signal=11, cause="segfault", reason="killed by SIGSEGV", again=Again(3024.0, 2, 3)),
+        alive={SUPERVISOR: 6},
+    ),
+    "was to start again, and its supervisor died": Case(
+        "killed",
+        "killed by SIGSEGV; its supervisor is gone, so it does not start again",
+        ended(signal=11, cause="segfault", reason="killed by SIGSEGV", again=Again(3024.0, 2, 3)),
+        alive={},
+    ),
+    "waits elsewhere to start again": Case(
+        "restarting",
+        "2nd of 3 restarts, on there",
+        {"host": "there", **ended(signal=11, cause="segfault", again=Again(2030.0, 2, 3))},
+    ),
+    "was to start again elsewhere, long ago": Case(
+        "silent",
+        "nothing heard from there",
+        {"host": "there", **ended(signal=11, cause="segfault", again=Again(2030.0, 2, 3))},
+        beat_age=631.0,
+    ),
+    "called off": Case(
+        "stopped",
+        "stopped on request while it waited to start again (killed by SIGSEGV)",
+        ended(signal=11, cause="segfault", reason="killed by SIGSEGV"),
+        finished="called_off",
+    ),
     "elsewhere": Case("running", "training, on there", {"host": "there"}, alive={}, beat_age=59.0),
     "elsewhere, starting": Case("starting", "on there", {"host": "there"}, no_beat=True),
     "elsewhere, silent": Case(
@@ -100,7 +140,7 @@ def test_state(name: str) -> None:
         case.error,
         case.beat_age,
         case.step_seconds,
-        Here("here", "boot", (BOTH if case.alive is None else case.alive).get),
+        Here("here", "boot", (BOTH if case.alive is None else case.alive).get, clock=lambda: 3000.0),
     )
     assert state.state == case.state
     assert case.reason in state.reason

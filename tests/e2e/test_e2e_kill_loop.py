@@ -115,6 +115,7 @@ def options_for(method: str, packing: str) -> list[str]:
         "train.max_steps": TOTAL_STEPS,
         "save.steps": 3,
         "eval.steps": 40,
+        "launch.max_restarts": 0,
     }
     return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
 

@@ -205,6 +205,7 @@ def test_a_sweep_outlives_its_terminal_its_worker_and_a_failed_run(project: Path
     root = project / "runs"
     arguments = ["-m", "finetui_core.cli.main", "sweep", str(project / "recipe.toml"), "--runs", str(root)]
     arguments += ["--set", "train.learning_rate=1e-3,1e-2,2e-2", "--name", "hard"]
+    arguments += ["--set", "launch.max_restarts=0"]
     with run_on_terminal(arguments, columns=120, PYTHONPATH=str(CORE)) as terminal:
         terminal.wait_for("started on cpu", 60)
         first = RunView(named(project, "learning-rate-1e-3"))

@@ -15,7 +15,7 @@ from finetui.app import Studio
 from finetui_core.files import write_atomically
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import process_identity
-from finetui_core.runs.records import Attempt, End, Heartbeat
+from finetui_core.runs.records import Again, Attempt, End, Heartbeat
 
 LOG = "loading the model\nstep 100\nthe last line but one\nthe last line\n"
 CUDA = (
@@ -100,6 +100,18 @@ async def test_a_run_whose_end_was_recorded(tmp_path: Path, end: End, said: list
     shown = await pane(paths)
     assert [words for words in said if words.replace("ID", paths.id) not in shown] == []
     assert "the last line but one the last line →" in shown
+
+
+async def test_a_run_that_starts_again_by_itself(tmp_path: Path) -> None:
+    again = Again(time.time() + 3600, 2, 3)
+    end = End(START + 101, signal=11, cause="segfault", reason="killed by SIGSEGV", again=again)
+    paths = make_run(tmp_path, end=end)
+    paths.log(1).write_text(LOG)
+    shown = await pane(paths)
+    assert re.search(
+        r"the last line → starts again in [0-9a-z ]+, 2nd of 3 restarts: killed by SIGSEGV", shown
+    )
+    assert f"To end it instead: ftui ctl {paths.id} stop" in shown
 
 
 async def test_a_run_that_died(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Planning, starting and stopping a comparison: always a process of its own, which goes on without the screens."""
 
-import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from finetui_core.evaluate.figures import ArmName, Plan, Working
 from finetui_core.recipe.load import load_recipe
 from finetui_core.runs.command import child_environment
 from finetui_core.runs.paths import is_run
+from finetui_core.runs.pidfd import hold, send
 
 _LOOK_EVERY = 0.2  # seconds between two looks whether the screens have ended
 _MOST_TOLD = 20_000  # bytes of the end of a log
@@ -135,10 +135,10 @@ def end_of(log: Path) -> str:
 
 def stop(working: Working) -> None:
     """Ask the process to keep what it has and end. Raises RunFailed where it is no longer there."""
-    if not is_comparing(working):
-        raise RunFailed("its process is not on this machine, or is gone")
     try:
-        os.kill(working.pid, signal.SIGTERM)
+        with hold(working.pid, lambda pid: is_comparing(working)) as process:
+            if process is None or not send(process, signal.SIGTERM):
+                raise RunFailed("its process is not on this machine, or is gone")
     except OSError as error:
         raise RunFailed(f"its process cannot be stopped: {error.strerror}") from error
 

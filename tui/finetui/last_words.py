@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from finetui.lines_of import TextFile
 from finetui.text import safe
 from finetui.widgets.plot import Row
+from finetui_core.runs.causes import way_out
 from finetui_core.runs.liveness import RunState
 from finetui_core.runs.paths import RunPaths
 
-EXPLAINED = frozenset({"failed", "died", "killed", "out_of_memory", "silent", "stalled"})
+EXPLAINED = frozenset({"failed", "died", "killed", "out_of_memory", "silent", "stalled", "restarting"})
 """States whose cause stands in the log, if anywhere."""
 MOST_LINES = 40
 MOST_CELLS = 150
@@ -19,21 +20,14 @@ _NO_MEMORY = (
 )
 _GPU = ("cuda", "hip", "gpu", "cublas")
 
-_MEMORY_HINT = (
-    " ran out of memory: halve train.per_device_train_batch_size and double train.gradient_accumulation_steps: "
-    "the result stays the same. Or set train.gradient_checkpointing = true, or a smaller data.max_length."
-)
 _HINTS = {
-    "out_of_memory": "The machine" + _MEMORY_HINT,
-    "killed": "Ended from outside ({reason}); SIGKILL without a reason is often the memory that ran out. "
-    "Continue with: ftui resume {id}",
-    "died": "Nobody saw how it ended, as after a power cut. Continue with: ftui resume {id}",
     "silent": "{reason}. Look whether that machine, its network and its disk are well; only there can be seen "
     "whether the run goes on.",
     "stalled": "It lives, but made {reason}: look at the machine, and at who waits for whom. It takes commands "
     "only at the end of a step; once the process is ended, continue with: ftui resume {id}",
-    "failed": "The log says why; once it is mended, continue with: ftui resume {id}",
+    "restarting": "{reason}. To end it instead: ftui ctl {id} stop",
 }
+"""Of runs that have not ended."""
 
 
 def last_words(paths: RunPaths, attempt: int | None, state: RunState) -> tuple[Row, ...]:
@@ -47,9 +41,14 @@ def last_words(paths: RunPaths, attempt: int | None, state: RunState) -> tuple[R
 
 def _hint(state: RunState, lines: Sequence[Row], run_id: str) -> str:
     text = "\n".join((state.reason, *(_text(row) for row in lines))).lower()
-    if state.state == "failed" and any(words in text for words in _NO_MEMORY):
-        return ("The GPU" if any(words in text for words in _GPU) else "The machine") + _MEMORY_HINT
-    return _HINTS.get(state.state, "").format(id=run_id, reason=state.reason)
+    if state.state in _HINTS:
+        return _HINTS[state.state].format(id=run_id, reason=state.reason)
+    cause = state.cause
+    if state.state == "failed" and cause in ("", "crashed", "unknown"):
+        cause = "crashed"
+        if any(words in text for words in _NO_MEMORY):
+            cause = "gpu_memory" if any(words in text for words in _GPU) else "memory"
+    return way_out(cause, run_id, state.reason)
 
 
 def _text(row: Row) -> str:

@@ -8,6 +8,7 @@ STATES: Mapping[str, tuple[str, str, str]] = {
     "running": ("●", "running", "good"),
     "paused": ("‖", "paused", "warning"),
     "stalled": ("◌", "stalled", "warning"),
+    "restarting": ("↻", "restarting", "warning"),
     "silent": ("?", "silent", "warning"),
     "finished": ("✓", "finished", "good"),
     "stopped": ("■", "stopped", "muted"),
@@ -18,7 +19,7 @@ STATES: Mapping[str, tuple[str, str, str]] = {
 }
 """State → glyph, word, style."""
 
-LIVE = frozenset({"starting", "running", "paused", "stalled", "silent"})
+LIVE = frozenset({"starting", "running", "paused", "stalled", "restarting", "silent"})
 
 
 def state_words(state: str) -> tuple[str, str]:

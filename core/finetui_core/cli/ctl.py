@@ -1,14 +1,19 @@
 """`ftui ctl RUN COMMAND`: tell a run what to do, and wait until it has been done."""
 
 import argparse
+import time
 from pathlib import Path
 
 from finetui_core.cli.follow import look
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem, RunFailed
+from finetui_core.runs.liveness import SUPERVISOR_GONE
 from finetui_core.runs.mailbox import COMMANDS, send
+from finetui_core.runs.orphans import end_orphan
 from finetui_core.runs.paths import find_run, runs_root
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.restarts import Rules
+from finetui_core.runs.watching import patience
 
 ENDING = ("stop", "abort")
 
@@ -51,12 +56,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _wait(view: RunView, asked: str, action: str) -> str:
     """Follow one request to its end; for those that end the run, to the end of the run."""
-    status = "asked"
+    status, began = "asked", time.monotonic()
     for news in look(view):
         for event in news.events:
             if event.get("type") == "control" and event.get("id") == asked and event["status"] != status:
                 status = event["status"]
                 talk(f"{action}: {status}")
+        if action in ENDING and _is_overdue(view, action, time.monotonic() - began):
+            talk(f"{action}: no answer, and its supervisor is gone, so it is ended by force")
+            if not end_orphan(view.attempts[-1]):
+                raise RunFailed(f"{action}: the trainer cannot be ended: pid {view.attempts[-1].pid}")
         if status == "refused" or (status == "done" and action not in ENDING):
             return status
     if view.state.state == "silent":
@@ -65,3 +74,10 @@ def _wait(view: RunView, asked: str, action: str) -> str:
     if status != "done":
         raise RunFailed(f"the run ended before it did this ({view.state.state}: {view.state.reason})")
     return status
+
+
+def _is_overdue(view: RunView, action: str, waited: float) -> bool:
+    """Whether nobody answers: where the supervisor lives, it sees to that itself."""
+    if not view.state.live or not view.state.reason.endswith(SUPERVISOR_GONE):
+        return False
+    return waited > patience(view.paths, view.attempts[-1], action, Rules())

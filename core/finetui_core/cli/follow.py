@@ -77,6 +77,8 @@ def current_events(view: View) -> list[dict[str, Any]]:
 
 def progress_line(view: View) -> str:
     """One line that says where the run is."""
+    if view.state.state == "restarting":
+        return view.state.reason
     facts = view.summary()
     step, total = facts["step"], facts["total_steps"]
     if not view.steps or not total:
@@ -93,6 +95,8 @@ def progress_line(view: View) -> str:
 def _phase(view: View) -> str:
     if view.state.state == "queued":
         return "waiting in the queue"
+    if view.state.state == "restarting":
+        return view.state.reason
     phase = view.heartbeat.phase if view.heartbeat else "starting"
     return {"loading": "loading libraries and model", "preparing": "preparing data"}.get(phase, phase)
 

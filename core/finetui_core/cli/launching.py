@@ -91,8 +91,12 @@ def say_result(view: View) -> None:
         )
     if facts["last_checkpoint"]:
         talk(f"last checkpoint: {facts['path']}/{facts['last_checkpoint']}")
+    way_out = facts.get("way_out") or ""
+    if way_out:
+        talk(way_out)
     if view.state.state not in ("finished",) and not view.state.live and not view.read_only:
-        talk(f"continue with: ftui resume {facts['id']}")
+        if "ftui resume" not in way_out:
+            talk(f"continue with: ftui resume {facts['id']}")
         if view.state.state not in ("stopped",) and view.attempts:
             talk(f"what it last wrote: {view.paths.log(view.attempts[-1].attempt)}")
 

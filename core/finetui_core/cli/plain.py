@@ -37,6 +37,8 @@ def plain_lines(looks: Iterable[News], every: float, clock: Callable[[], float])
             yield f"{_time(news.steps[-1].get('t'))} {step_sentence(facts)}"
         if not news.view.state.live:
             yield f"{facts['state'].replace('_', ' ')}: {facts['reason']}"
+            if facts.get("way_out"):
+                yield str(facts["way_out"])
 
 
 def step_sentence(facts: Mapping[str, Any]) -> str:

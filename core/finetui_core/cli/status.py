@@ -25,7 +25,8 @@ def run(options: argparse.Namespace) -> int:
         return 0
     lines = {
         "run": facts["id"],
-        "state": f"{facts['state']}: {facts['reason']}",
+        "state": f"{facts['state'].replace('_', ' ')}: {facts['reason']}",
+        **({"way out": facts["way_out"]} if facts.get("way_out") else {}),
         "model": f"{facts['model']} ({facts['method']})" if facts["model"] else facts["method"],
         "step": f"{count(facts['step'])}/{count(facts['total_steps'])}, epoch {facts['epoch'] or 0:.2f}",
         "loss": loss(facts["loss"]),

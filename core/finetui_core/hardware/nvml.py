@@ -132,3 +132,27 @@ class Nvml:
 def sentence(error: pynvml.NVMLError) -> str:
     """What an NVML error means to the user."""
     return _SENTENCES.get(error.value, f"the GPUs cannot be read: {error}")
+
+
+def compute_processes(deadline: float = _DEADLINE) -> dict[int, int | None]:
+    """The processes that compute on any GPU: pid to bytes held, None where that is not told.
+
+    Empty where there is no driver, or none that answers within `deadline` seconds. In a container the driver gives
+    the host's pids, which mean nothing there.
+    """
+    found: dict[int, int | None] = {}
+    asking = threading.Thread(target=_ask_processes, args=(found,), name="nvml", daemon=True)
+    asking.start()
+    asking.join(deadline)
+    return {} if asking.is_alive() else found
+
+
+def _ask_processes(found: dict[int, int | None]) -> None:
+    with suppress(Exception):  # bindings newer or older than the driver fail in many ways
+        pynvml.nvmlInit()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            with suppress(pynvml.NVMLError):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                for process in pynvml.nvmlDeviceGetComputeRunningProcesses(handle):
+                    held, before = process.usedGpuMemory, found.get(process.pid, 0)
+                    found[process.pid] = None if held is None or before is None else before + held

@@ -357,7 +357,7 @@ class SaveOptions(BaseModel):
 
 
 class LaunchOptions(BaseModel):
-    """How many processes train together."""
+    """How many processes train together, and what happens when one dies."""
 
     model_config = _CONFIG
 
@@ -366,6 +366,13 @@ class LaunchOptions(BaseModel):
         ge=1,
         le=1024,
         description="Training processes on this machine, one for each GPU.",
+        json_schema_extra=_about("common"),
+    )
+    max_restarts: int = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="How often a crashed run is started again by itself, from its newest sound checkpoint.",
         json_schema_extra=_about("common"),
     )
 

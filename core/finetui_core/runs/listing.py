@@ -194,7 +194,7 @@ class _Watched:
         return self.summary != before
 
 
-_MAY_CHANGE = frozenset({"queued", "starting", "running", "paused", "stalled", "silent"})
+_MAY_CHANGE = frozenset({"queued", "starting", "running", "paused", "stalled", "silent", "restarting"})
 
 
 def _modified(path: Path) -> int | None:

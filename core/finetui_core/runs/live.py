@@ -33,7 +33,7 @@ class LiveRuns:
         attempt = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
         if attempt is None:
             return False
-        if attempt.end is not None:
+        if attempt.end is not None and attempt.end.again is None:
             self._ended[run_id] = changed
             return False
         return judge(attempt, read_small(paths.heartbeat, Heartbeat), None, None, 0.0, None, here).live

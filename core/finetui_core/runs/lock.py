@@ -10,6 +10,8 @@ from pathlib import Path
 from finetui_core.runs.paths import RunPaths
 
 _TRIES = 5
+_MOST_INHERITED = 256
+"""Descriptors among which a trainer looks for the lock that its supervisor has passed on."""
 _PAUSE = (
     0.02  # seconds; `is_file_locked` holds the lock for microseconds and must not look like a running trainer
 )
@@ -18,6 +20,19 @@ _PAUSE = (
 def take_lock(paths: RunPaths) -> int | None:
     """The descriptor that holds the run's lock; None if it is taken. Raises OSError."""
     return take_file_lock(paths.lock)
+
+
+def keep_lock_from_children(paths: RunPaths) -> None:
+    """Let no program that the trainer starts inherit the run's lock: one that outlives it would keep it locked."""
+    try:
+        lock = paths.lock.stat()
+    except OSError:
+        return
+    for descriptor in range(3, _MOST_INHERITED):
+        with suppress(OSError):
+            found = os.fstat(descriptor)
+            if (found.st_dev, found.st_ino) == (lock.st_dev, lock.st_ino):
+                os.set_inheritable(descriptor, False)
 
 
 def is_locked(paths: RunPaths) -> bool:

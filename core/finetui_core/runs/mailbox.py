@@ -70,16 +70,32 @@ def pending(paths: RunPaths) -> list[Command]:
     return commands
 
 
+def asked_to_end(paths: RunPaths) -> Command | None:
+    """The first abort that waits, else the first stop. Nothing is refused here: only the trainer does that."""
+    try:
+        files = sorted(path for path in paths.control.iterdir() if path.name.endswith(".json"))
+    except OSError:
+        return None
+    found = [_read(path) for path in files if not path.name.startswith(".")]
+    asked = [one for one in found if isinstance(one, Command) and one.command in ("stop", "abort")]
+    return next((one for one in asked if one.command == "abort"), asked[0] if asked else None)
+
+
 def finish(paths: RunPaths, command: Command) -> None:
     """Move a command that was acted upon out of the mailbox."""
     with suppress(OSError):
         _file(paths, command.id).rename(paths.control_done / f"{command.id}.json")
 
 
-def refuse_all(paths: RunPaths, reason: str) -> None:
-    """Empty the mailbox: what was asked of an earlier attempt is not meant for the next one."""
-    for command in pending(paths):
+def refuse_all(paths: RunPaths, reason: str, but: tuple[str, ...] = ()) -> list[Command]:
+    """Empty the mailbox: what was asked of an earlier attempt is not meant for the next one, save for `but`.
+
+    Returns what was refused.
+    """
+    refused = [command for command in pending(paths) if command.command not in but]
+    for command in refused:
         _refuse(paths, _file(paths, command.id), reason)
+    return refused
 
 
 def _file(paths: RunPaths, command_id: str) -> Path:

@@ -128,8 +128,8 @@ class RunView:
         )
 
     def _read_attempts(self) -> bool:
-        """Attempts that have ended do not change any more."""
-        known = {attempt.attempt: attempt for attempt in self.attempts if attempt.end is not None}
+        """Attempts that have ended do not change any more, save for those after which a restart is called off."""
+        known = {one.attempt: one for one in self.attempts if one.end is not None and one.end.again is None}
         attempts = []
         for number in self.paths.attempt_numbers():
             attempt = known.get(number) or read_small(self.paths.attempt(number), Attempt)
@@ -216,6 +216,8 @@ class RunView:
             "created": self.identity.created,
             "state": self.state.state,
             "reason": self.state.reason,
+            "cause": self.state.cause or None,
+            "way_out": self.state.way_out(self.id) or None,
             "since": self.state.since,
             "attempt": self.attempts[-1].attempt if self.attempts else None,
             "phase": self.heartbeat.phase if self.heartbeat and self.state.live else None,

@@ -21,14 +21,28 @@ Record = dict[str, Any]
 Small = TypeVar("Small", bound=msgspec.Struct)
 
 
+class Again(msgspec.Struct, frozen=True):
+    """The restart that the supervisor waits for: at which time (unix seconds), and the how-manieth of how many."""
+
+    at: float
+    number: int
+    most: int
+
+
 class End(msgspec.Struct, frozen=True):
-    """How an attempt ended, as the supervisor saw it. `at` is in unix seconds."""
+    """How an attempt ended, as the supervisor saw it. `at` is in unix seconds.
+
+    `cause` is one of `causes.CAUSES`, "" in records of older versions; `reason` says it in words. With `again`, the
+    supervisor lives on and starts the next attempt.
+    """
 
     at: float
     exit_code: int | None = None
     signal: int | None = None
     oom: bool = False
     reason: str = ""
+    cause: str = ""
+    again: Again | None = None
 
 
 class Attempt(msgspec.Struct, frozen=True):
@@ -36,6 +50,8 @@ class Attempt(msgspec.Struct, frozen=True):
 
     A process is known by pid, start ticks and boot id together: pids are used again. `device` is what the queue
     gave it: GPUs by their names, with a comma between them, or "cpu"; None for a run that was started by hand.
+    `told` is the signal by which somebody told the supervisor to end. The two sizes are those that the trainer uses
+    instead of the recipe's, once memory ran out with these; their product is the same.
     """
 
     attempt: int
@@ -49,6 +65,9 @@ class Attempt(msgspec.Struct, frozen=True):
     resumed_from: str | None = None
     end: End | None = None
     device: str | None = None
+    told: int | None = None
+    per_device_train_batch_size: int | None = None
+    gradient_accumulation_steps: int | None = None
 
 
 class Queued(msgspec.Struct, frozen=True):

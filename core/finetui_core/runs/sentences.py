@@ -106,6 +106,19 @@ def _finished(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"{reason.replace('_', ' ')}{_at_step(event)}", "bad" if reason == "diverged" else "good"
 
 
+def _restart(event: Mapping[str, Any]) -> tuple[str, str]:
+    return str(event["message"]), "warning"
+
+
+def _batch_halved(event: Mapping[str, Any]) -> tuple[str, str]:
+    return str(event["message"]), "warning"
+
+
+def _evaluation_halved(event: Mapping[str, Any]) -> tuple[str, str]:
+    rows = f"{count(event['rows'])} row{'' if event['rows'] == 1 else 's'}"
+    return f"memory ran out{_at_step(event)}: this evaluation goes on with {rows} to a pass", "warning"
+
+
 def _at_step(event: Mapping[str, Any]) -> str:
     return f" at step {count(event['step'])}" if event.get("step") is not None else ""
 
@@ -125,5 +138,8 @@ _SENTENCES = {
     "meter_off": _meter_off,
     "error": _error,
     "resumed": _resumed,
+    "restart": _restart,
+    "batch_halved": _batch_halved,
+    "evaluation_halved": _evaluation_halved,
     "finished": _finished,
 }

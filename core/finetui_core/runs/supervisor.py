@@ -10,10 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -26,13 +25,17 @@ from finetui_core.hardware.oom import oom_kills
 from finetui_core.hardware.sample import sample
 from finetui_core.runs.command import child_environment, trainer_command, trainer_environment
 from finetui_core.runs.devices import CPU
-from finetui_core.runs.liveness import signal_name
+from finetui_core.runs.endings import judged_end, next_attempt, seen_of, tell_end, verify_gone
+from finetui_core.runs.leftovers import MARK, adopt_orphans, end_left_behind
 from finetui_core.runs.lock import is_locked, take_lock
 from finetui_core.runs.mailbox import refuse_all
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.pidfd import hold_child, let_go
 from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End, Queued, read_small
-from finetui_core.runs.writer import RecordFile
+from finetui_core.runs.restarts import DEFAULT_RESTARTS, Death, Rules
+from finetui_core.runs.watching import FORWARDED, Told, end_group, wait_for_end
+from finetui_core.runs.writer import RecordFile, write_attempt
 
 __all__ = ["BUSY", "is_locked", "launch", "main", "run_attempt"]
 
@@ -40,7 +43,9 @@ BUSY = 3  # exit code: the run is already running
 _SAMPLE_EVERY = 2.0  # seconds
 _LAUNCH_WITHIN = 30.0
 _POLL_EVERY = 0.05
-_RETRY_FOR = 60.0  # seconds of trying to write an attempt's record on a full disk
+_GONE_WITHIN = 1.0  # seconds that what the trainer leaves behind may take to die before its end is recorded
+ONCE = Rules()
+"""No restarts."""
 
 
 def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None = None) -> int:
@@ -100,12 +105,13 @@ def run_attempt(
     environment: Mapping[str, str],
     resumed_from: str | None = None,
     device: str | None = None,
+    rules: Rules = ONCE,
 ) -> int:
-    """Run `command --attempt N` as the next attempt, to its end; return its exit code, or BUSY.
+    """Run `command --attempt N` as the next attempt, to its end, and start it again as `rules` allow.
 
-    With a `device` of the queue only if the run still waits for this attempt, which is looked at with the run's
-    lock held: so nothing is started twice. Must be called from the main thread. A trainer ended by signal S
-    gives 128 + S.
+    Returns the exit code of the last attempt, or BUSY. With a `device` of the queue it runs only if the run still
+    waits for this attempt, which is looked at with the run's lock held: so nothing is started twice. Must be called
+    from the main thread of a process with no other children. A trainer ended by signal S gives 128 + S.
     """
     lock = take_lock(paths)
     if lock is None:
@@ -115,50 +121,88 @@ def run_attempt(
     if device is not None and not is_due(read_small(paths.queued, Queued), attempt.attempt):
         print(f"this run does not wait in the queue any more: {paths.id}", file=sys.stderr)
         return BUSY
-    trainer: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        if trainer:
-            trainer[0].send_signal(number)
-        else:
-            early.append(number)
-
+    told = Told()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the trainer inherits this
-    signal.signal(signal.SIGTERM, forward)
-    signal.signal(signal.SIGINT, forward)
-
+    for number in FORWARDED:
+        signal.signal(number, lambda number, frame: told.receive(number))
+    adopt_orphans()
+    end_left_behind(_mark(paths), 0, _GONE_WITHIN)  # of an attempt that died with its supervisor
     refuse_all(paths, "the run was not running")
     write_atomically(paths.attempt(attempt.attempt), msgspec.json.encode(attempt))
     paths.queued.unlink(
         missing_ok=True
     )  # a kill between these two leaves a place that the attempt has overtaken
+    deaths: list[Death] = []
+    while True:
+        ended, code = _run_once(paths, attempt, command, environment, lock, told, rules, deaths)
+        following = next_attempt(paths, ended, told)
+        if following is None:
+            return code
+        attempt = following
+        write_attempt(paths, attempt)
+
+
+def _run_once(
+    paths: RunPaths,
+    attempt: Attempt,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    lock: int,
+    told: Told,
+    rules: Rules,
+    deaths: list[Death],
+) -> tuple[Attempt, int]:
+    """One attempt from its start to the record of its end, with nothing of it left; adds to `deaths`."""
+    number, mark = attempt.attempt, f"{_mark(paths)}{attempt.attempt}/{os.urandom(8).hex()}"
     kills_before = oom_kills()
-    log = _open_log(paths.log(attempt.attempt))
+    log = _open_log(paths.log(number))
     try:
         process = subprocess.Popen(
-            [*command, "--attempt", str(attempt.attempt)],
+            [*command, "--attempt", str(number)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=environment,
+            env={**environment, MARK: mark},
             process_group=0,
             pass_fds=[lock],
         )
     except OSError as error:
-        _record(paths, attempt, End(time.time(), reason=f"the trainer could not be started: {error}"))
-        return 1
+        reason = f"the trainer could not be started: {error}"
+        end = End(time.time(), reason=reason, cause="not_started")
+        return write_attempt(paths, msgspec.structs.replace(attempt, end=end)), 1
     finally:
         os.close(log)
-    trainer.append(process)
-    for number in early:
-        process.send_signal(number)
-    attempt = msgspec.structs.replace(attempt, pid=process.pid, start_ticks=process_identity(process.pid)[0])
-    _record(paths, attempt, None)
-    code = _wait_and_sample(paths, attempt.attempt, process)
-    killed_by_kernel = code == -signal.SIGKILL and oom_kills() > kills_before
-    _record(paths, attempt, _end(code, killed_by_kernel))
-    return code if code >= 0 else 128 - code
+    trainer = hold_child(process.pid)
+    told.pass_on(trainer)
+    attempt = msgspec.structs.replace(attempt, pid=process.pid, start_ticks=trainer.ticks or 0)
+    write_attempt(paths, attempt)
+
+    def heard(number: int) -> None:
+        nonlocal attempt
+        attempt = write_attempt(paths, msgspec.structs.replace(attempt, told=number))
+
+    with _sampled(paths, number, process.pid):
+        forced = wait_for_end(paths, attempt, trainer, told, rules, heard=heard)
+    end_group(trainer)  # before it is reaped: until then the group's number is its own
+    told.trainer = None
+    let_go(trainer)
+    code = process.wait()
+    ended, left = end_left_behind(mark, attempt.start_ticks, _GONE_WITHIN)
+    seen = seen_of(paths, attempt)
+    facts = seen.facts(code, kernel_oom=oom_kills() > kills_before, told=told.first, forced=forced)
+    end = judged_end(paths, attempt, facts, seen, deaths, rules)
+    attempt = msgspec.structs.replace(attempt, end=end)
+    tell_end(
+        paths, attempt, seen, forced=forced
+    )  # before the end is recorded, after which few look at events
+    write_attempt(paths, attempt)
+    verify_gone(paths, attempt, {process.pid, *ended}, left)
+    return attempt, code if code >= 0 else 128 - code
+
+
+def _mark(paths: RunPaths) -> str:
+    """How the marks of all trainers of this run begin; with the run's lock held, none of them lives."""
+    return f"{paths.root.absolute()}//"
 
 
 def is_due(queued: Queued | None, attempt: int) -> bool:
@@ -168,8 +212,10 @@ def is_due(queued: Queued | None, attempt: int) -> bool:
 
 def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) -> Attempt:
     ticks, boot = process_identity(os.getpid())
+    numbers = paths.attempt_numbers()
+    before = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
     return Attempt(
-        attempt=max(paths.attempt_numbers(), default=0) + 1,
+        attempt=max(numbers, default=0) + 1,
         pid=0,
         start_ticks=0,
         boot_id=boot,
@@ -179,41 +225,20 @@ def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) 
         started_at=time.time(),
         resumed_from=resumed_from,
         device=device,
+        per_device_train_batch_size=before.per_device_train_batch_size if before else None,
+        gradient_accumulation_steps=before.gradient_accumulation_steps if before else None,
     )
 
 
-def _end(code: int, oom: bool) -> End:
-    """`code` as subprocess gives it: negative for a signal."""
-    if code < 0:
-        reason = f"killed by {signal_name(-code)}" + (" (out of memory)" if oom else "")
-        return End(time.time(), signal=-code, oom=oom, reason=reason)
-    return End(time.time(), exit_code=code, reason=f"exit code {code}")
-
-
-def _record(paths: RunPaths, attempt: Attempt, end: End | None) -> None:
-    """Write the attempt's file. A full disk is waited for a while, and never harms the trainer."""
-    content = msgspec.json.encode(msgspec.structs.replace(attempt, end=end))
-    deadline = time.monotonic() + _RETRY_FOR
-    while True:
-        try:
-            return write_atomically(paths.attempt(attempt.attempt), content)
-        except OSError as error:
-            if time.monotonic() > deadline:
-                return print(f"attempt {attempt.attempt} cannot be recorded: {error}", file=sys.stderr)
-        time.sleep(1.0)
-
-
-def _wait_and_sample(paths: RunPaths, number: int, process: subprocess.Popen[bytes]) -> int:
-    """Wait for the trainer, then end what it left behind in its process group."""
+@contextmanager
+def _sampled(paths: RunPaths, number: int, trainer_pid: int) -> Iterator[None]:
+    """Sample the hardware inside the block; a driver that hangs holds up nobody."""
     over = threading.Event()
-    sampling = threading.Thread(target=_sample_until, args=(over, paths, number, process.pid), daemon=True)
-    sampling.start()
-    code = process.wait()
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # data loaders that outlive it keep its lock and GPU memory
-    over.set()
-    sampling.join(timeout=_SAMPLE_EVERY)
-    return code
+    threading.Thread(target=_sample_until, args=(over, paths, number, trainer_pid), daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _sample_until(over: threading.Event, paths: RunPaths, number: int, trainer_pid: int) -> None:
@@ -243,7 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, environment = trainer_command(paths, resolved), trainer_environment(resolved)
         if options.from_queue_on not in (None, CPU):
             environment["CUDA_VISIBLE_DEVICES"] = options.from_queue_on
-        return run_attempt(paths, command, environment, options.resumed_from, options.from_queue_on)
+        rules = Rules(max_restarts=int(resolved.get("launch", {}).get("max_restarts", DEFAULT_RESTARTS)))
+        return run_attempt(paths, command, environment, options.resumed_from, options.from_queue_on, rules)
     except (OSError, msgspec.DecodeError) as error:
         print(error, file=sys.stderr)
         return 1

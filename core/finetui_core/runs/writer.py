@@ -5,6 +5,7 @@ disk is full, records wait in memory and are tried again with the next one.
 """
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -18,11 +19,12 @@ import msgspec
 
 from finetui_core.files import write_atomically
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.records import Attempt, encode_line
 from finetui_core.runs.records import Heartbeat as Beat
-from finetui_core.runs.records import encode_line
 
 _MOST_WAITING = 10_000  # records kept while they cannot be written
 _SYNC_EVERY = 5.0  # seconds; what a power cut may cost
+_RETRY_FOR = 60.0  # seconds of trying to write an attempt's record on a full disk
 
 
 class RecordFile:
@@ -196,3 +198,21 @@ class Heartbeat:
         )
         with suppress(OSError):
             write_atomically(self._path, msgspec.json.encode(beat), durable=False)
+
+
+def write_attempt(paths: RunPaths, attempt: Attempt) -> Attempt:
+    """Write the file of an attempt and return the attempt.
+
+    A full disk is waited for a while, then told on stderr; it never harms the trainer.
+    """
+    content = msgspec.json.encode(attempt)
+    deadline = time.monotonic() + _RETRY_FOR
+    while True:
+        try:
+            write_atomically(paths.attempt(attempt.attempt), content)
+            return attempt
+        except OSError as error:
+            if time.monotonic() > deadline:
+                print(f"attempt {attempt.attempt} cannot be recorded: {error}", file=sys.stderr)
+                return attempt
+        time.sleep(1.0)

@@ -11,15 +11,22 @@ import time
 import traceback
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from finetui_core.errors import InputError
 from finetui_core.runs import exit_codes
 from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
+from finetui_core.runs.halving import Sizes, kept_sizes
+from finetui_core.runs.lock import keep_lock_from_children
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
 from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
+from finetui_core.train.last_words import last_words
 from finetui_core.train.output import Output, Recorded, Silent
+
+if TYPE_CHECKING:
+    from finetui_core.recipe.options import Recipe
 
 
 def main() -> int:
@@ -29,6 +36,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     paths = RunPaths(arguments.run.absolute())
+    keep_lock_from_children(paths)
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
         return train(paths, Silent())
     with contextlib.ExitStack() as stack:
@@ -46,10 +54,10 @@ def train(paths: RunPaths, output: Output) -> int:
         print(error, file=sys.stderr)
         return exit_codes.BAD_INPUT
     except Exception as error:
-        what = f"{type(error).__name__}: {error}"
-        output.event("error", kind="crash", problems=[{"what": what, "where": "", "hint": ""}])
+        code, fields = last_words(error)
+        output.event("error", **fields)
         traceback.print_exc()
-        return exit_codes.CRASHED
+        return code
 
 
 def _train(paths: RunPaths, output: Output) -> int:
@@ -74,7 +82,8 @@ def _train(paths: RunPaths, output: Output) -> int:
     stop = StopSignal()
     stop.listen()
     disable_progress_bar()
-    recipe = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+    given = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+    recipe = _with_sizes(given, kept_sizes(paths))
     accelerator, processes = start_processes(recipe)
 
     def announce(phase: str) -> None:
@@ -87,7 +96,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
     check_room(paths, session.model)
     if processes.index == 0:
-        write_resolved(session)
+        write_resolved(session, given)
         write_data_report(session)
     if checkpoint is not None:
         output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
@@ -105,6 +114,14 @@ def _train(paths: RunPaths, output: Output) -> int:
                 tally.keep(session, reason, resumed=checkpoint is not None)
     output.event("finished", reason=reason, step=step)
     return exit_codes.DIVERGED if reason == "diverged" else exit_codes.DONE
+
+
+def _with_sizes(recipe: "Recipe", sizes: Sizes | None) -> "Recipe":
+    """The recipe with the smaller passes that an earlier want of memory made necessary."""
+    if sizes is None:
+        return recipe
+    update = {"per_device_train_batch_size": sizes.rows, "gradient_accumulation_steps": sizes.passes}
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=update)})
 
 
 def _checkpoint_to_continue(paths: RunPaths, output: Output) -> Checkpoint | None:

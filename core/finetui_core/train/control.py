@@ -14,15 +14,15 @@ from finetui_core.train.evaluation import Processes
 
 
 class StopSignal:
-    """Remembers SIGTERM and SIGINT: finish the step, write a checkpoint, end."""
+    """Remembers SIGTERM and SIGINT, and what batch systems send before a time limit: finish the step, save, end."""
 
     def __init__(self) -> None:
         self.received = ""
 
     def listen(self) -> None:
         """Catch the signals from now on; SIGHUP (the terminal closed) is ignored."""
-        signal.signal(signal.SIGTERM, self._note)
-        signal.signal(signal.SIGINT, self._note)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGXCPU):
+            signal.signal(number, self._note)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def _note(self, number: int, frame: FrameType | None) -> Any:

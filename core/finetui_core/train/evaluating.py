@@ -10,9 +10,11 @@ from finetui_core.train.checkpoint import Progress
 from finetui_core.train.evaluation import perplexity
 from finetui_core.train.generate import Sample
 from finetui_core.train.measuring import Meters, conclude, fields_of, measure, note
+from finetui_core.train.meters.figures import RowLosses
 from finetui_core.train.output import Output
 from finetui_core.train.row_losses import mean_and_row_losses
 from finetui_core.train.setup import Session
+from finetui_core.train.shortage import free_cached, shortage_of
 
 
 def evaluate(
@@ -28,9 +30,7 @@ def evaluate(
     fields: dict[str, Any] = {"step": step, "rows": len(session.val_rows), "asked": asked}
     improved, rows = False, None
     if session.val_rows:
-        arguments = (session.layout, session.device, session.processes)
-        with session.autocast():
-            loss, rows = mean_and_row_losses(session.model, session.data.val, session.val_rows, *arguments)
+        loss, rows = _losses(session, step, output)
         fields |= {"eval_loss": loss, "eval_perplexity": perplexity(loss)}
         improved = counts and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
     if counts:
@@ -49,6 +49,23 @@ def evaluate(
     if not asked:
         conclude(session, meters, output)
     return progress, improved
+
+
+def _losses(session: Session, step: int, output: Output) -> tuple[float, RowLosses]:
+    """The losses of the validation rows, with ever fewer rows to a pass where memory runs out; training's stay."""
+    layout = session.layout
+    while True:
+        arguments = (layout, session.device, session.processes)
+        try:
+            with session.autocast():
+                return mean_and_row_losses(session.model, session.data.val, session.val_rows, *arguments)
+        except Exception as error:
+            if shortage_of(error) is None or layout.rows_per_pass == 1:
+                raise
+        free_cached()
+        rows = layout.rows_per_pass // 2
+        layout = replace(layout, rows_per_pass=rows, tokens_per_pass=layout.tokens_per_pass // 2)
+        output.event("evaluation_halved", step=step, rows=rows)
 
 
 def _counted(progress: Progress, loss: float, improved: bool) -> Progress:

@@ -7,6 +7,7 @@ import msgspec
 from finetui_core.files import write_atomically
 from finetui_core.recipe.defaults import explain
 from finetui_core.recipe.options import Recipe
+from finetui_core.runs.halving import PASSES, ROWS
 from finetui_core.train.checkpoint import trainable
 from finetui_core.train.model import matched_modules
 from finetui_core.train.setup import Session
@@ -53,6 +54,11 @@ def write_data_report(session: Session) -> None:
     write_atomically(session.paths.report / "data.json", report + b"\n")
 
 
-def write_resolved(session: Session) -> None:
-    """Write recipe.resolved.json with every default filled in."""
-    write_atomically(session.paths.resolved_recipe, session.recipe.model_dump_json(indent=1).encode() + b"\n")
+def write_resolved(session: Session, given: Recipe) -> None:
+    """Write recipe.resolved.json with every default filled in.
+
+    Its passes are those of the recipe as `given`, whatever a want of memory made of them for this attempt.
+    """
+    sizes = {name: getattr(given.train, name) for name in (ROWS, PASSES)}
+    recipe = session.recipe.model_copy(update={"train": session.recipe.train.model_copy(update=sizes)})
+    write_atomically(session.paths.resolved_recipe, recipe.model_dump_json(indent=1).encode() + b"\n")

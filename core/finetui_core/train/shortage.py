@@ -16,6 +16,13 @@ def shortage_of(error: BaseException) -> BaseException | None:
     return None
 
 
+def is_of_gpu(shortage: BaseException) -> bool:
+    """Whether it was a GPU that had no memory left; else it was the machine."""
+    return isinstance(shortage, torch.OutOfMemoryError) or any(
+        name in str(shortage).lower() for name in ("cuda", "hip", "cublas")
+    )
+
+
 def free_cached() -> None:
     """Give back what torch holds of the GPU for later use, so that smaller pieces find room."""
     if torch.cuda.is_available():

@@ -30,8 +30,8 @@ _HINTS = {
     "died": "Nobody saw how it ended, as after a power cut. Continue with: ftui resume {id}",
     "silent": "{reason}. Look whether that machine, its network and its disk are well; only there can be seen "
     "whether the run goes on.",
-    "stalled": "It lives, but made {reason}: look at the machine, and at who waits for whom. It takes commands "
-    "only at the end of a step; once the process is ended, continue with: ftui resume {id}",
+    "stalled": "It lives, but made {reason}. The stacks of its threads come into the log: they say who waits "
+    "for whom. It takes commands only at the end of a step; once it is ended, continue with: ftui resume {id}",
     "failed": "The log says why; once it is mended, continue with: ftui resume {id}",
 }
 

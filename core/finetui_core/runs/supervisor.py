@@ -28,10 +28,12 @@ from finetui_core.runs.command import child_environment, trainer_command, traine
 from finetui_core.runs.devices import CPU
 from finetui_core.runs.liveness import signal_name
 from finetui_core.runs.lock import is_locked, take_lock
+from finetui_core.runs.logind import at_logout
 from finetui_core.runs.mailbox import refuse_all
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End, Queued, read_small
+from finetui_core.runs.trouble import TroubleFinder
 from finetui_core.runs.writer import RecordFile
 
 __all__ = ["BUSY", "is_locked", "launch", "main", "run_attempt"]
@@ -49,7 +51,8 @@ def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None 
     With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
     has been started. Raises RunFailed when it was not, with the reason.
     """
-    command = [sys.executable, "-m", "finetui_core.runs.supervisor", str(paths.root.absolute())]
+    command = [*at_logout().prefix, sys.executable, "-m", "finetui_core.runs.supervisor"]
+    command.append(str(paths.root.absolute()))
     if resumed_from is not None:
         command += ["--resumed-from", resumed_from]
     if device is not None:
@@ -218,12 +221,15 @@ def _wait_and_sample(paths: RunPaths, number: int, process: subprocess.Popen[byt
 
 def _sample_until(over: threading.Event, paths: RunPaths, number: int, trainer_pid: int) -> None:
     """Runs in a thread of its own: whatever happens here, the trainer's end is still waited for."""
-    samples = RecordFile(paths.system(number))
-    gpus = GpuProbe()
+    samples, trouble = RecordFile(paths.system(number)), TroubleFinder(paths, number)
+    gpus = GpuProbe(listens=True)
     psutil.cpu_percent()  # the first reading only sets the start of the next
     while not over.wait(_SAMPLE_EVERY):
-        samples.append(sample(paths.root, trainer_pid, gpus))
+        now = sample(paths.root, trainer_pid, gpus)
+        samples.append(now)
+        trouble.see(now)
     samples.close()
+    trouble.close()
 
 
 def _open_log(path: Path) -> int:

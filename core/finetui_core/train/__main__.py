@@ -5,6 +5,7 @@ Its exit codes are those of `runs.exit_codes`; 0 is also an end that was asked f
 
 import argparse
 import contextlib
+import faulthandler
 import os
 import sys
 import time
@@ -20,6 +21,7 @@ from finetui_core.runs.rate_range import RateRange
 from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.train.output import Output, Recorded, Silent
+from finetui_core.train.watchdog import watched
 
 
 def main() -> int:
@@ -28,13 +30,15 @@ def main() -> int:
     parser.add_argument("--attempt", type=int, required=True)
     arguments = parser.parse_args()
     os.umask(0o077)
+    faulthandler.enable()  # a crash in native code leaves its stacks in the log
     paths = RunPaths(arguments.run.absolute())
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
         return train(paths, Silent())
     with contextlib.ExitStack() as stack:
         writer = RunWriter(paths, arguments.attempt)
         stack.callback(writer.close)
-        return train(paths, Recorded(writer, stack.enter_context(Heartbeat(paths))))
+        output = Recorded(writer, stack.enter_context(Heartbeat(paths)))
+        return train(paths, stack.enter_context(watched(output)))
 
 
 def train(paths: RunPaths, output: Output) -> int:
@@ -93,7 +97,8 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
     if checkpoint is None:
         output.event("data_check", **data_check_event(session))
-        print(session.data.report.verdict, file=sys.stderr)
+        with contextlib.suppress(OSError):  # a log on a full disk must not end the run
+            print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
     rates = read_small(paths.rate_range, RateRange)
     if rates is not None:

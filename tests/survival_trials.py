@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 from safetensors.numpy import load_file
 
+from finetui_core.cli.train import make_run
 from finetui_core.recipe.overrides import apply_overrides
 from finetui_core.runs.paths import RunPaths, run_ids
 from finetui_core.runs.process import start_ticks
@@ -27,13 +28,13 @@ from finetui_core.runs.reader import RunView
 from finetui_core.runs.records import Attempt, decode_line, read_small
 from terminal import Terminal, run_on_terminal
 from tmux import Tmux
-from training import curve, ftui
+from training import curve, train_here
 
 WITHIN = 120.0  # seconds for anything that must come
 ROWS, COLUMNS = 30, 100
 CLEAR = "\x15"  # ctrl+u, which takes the proposed path away
 FULL_SECONDS = 0.3  # of work by the trainer while the disk is full
-NOT_AT_THE_END = 150  # steps: a disk that is full when the last checkpoint is due is another proof's subject
+BEFORE_THE_END = 2 / 3  # of its steps: a disk that is full when the last checkpoint is due is another subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ class Place:
 
 
 def calm_run(place: Place) -> RunPaths:
-    """The run that nobody disturbs."""
-    done = ftui("train", "recipe.toml", "--name", "calm", *place.options, folder=place.folder)
-    assert done.returncode == 0, done.stderr
-    return named(place, "calm")
+    """The run that nobody disturbs, in this process."""
+    paths = make_run(place.folder / "recipe.toml", place.overrides, "calm", place.runs)
+    assert train_here(paths) == 0
+    return paths
 
 
 def named(place: Place, name: str) -> RunPaths:
@@ -326,9 +327,9 @@ STARTS = [
 
 def attack_one(place: Place, paths: RunPaths, kind: int, chance: random.Random) -> Trial:
     """One attack on a run that trains; kinds take turns, so that each has its share."""
-    kinds = [*ATTACKS, TMUX, DISK]
+    kinds = ["hang-up", TMUX, DISK, "SIGSTOP, unread", "SIGKILL", "output unread"]
     attack = kinds[kind % len(kinds)]
-    if attack == DISK and 0 < last_step(paths) < place.steps - NOT_AT_THE_END:
+    if attack == DISK and 0 < last_step(paths) < BEFORE_THE_END * place.steps:
         return attack_disk(place, paths)
     viewer = chance.choice(list(viewers(paths)))
     if attack == TMUX:
@@ -351,25 +352,23 @@ def fault_of(paths: RunPaths, calm: RunPaths, step: int) -> str:
     return "" if same else "its weights are not those of the calm run"
 
 
-def survive(place: Place, count: int, seed: int, most_per_run: int = 1000) -> list[Trial]:
+def survive(place: Place, count: int, seed: int) -> list[Trial]:
     """`count` trials, as many runs as they need; a fault of a run at its end is that of all its trials."""
-    chance, calm = random.Random(seed), calm_run(place)
+    calm = calm_run(place)
     try:
-        return _survive(place, calm, count, chance, most_per_run)
+        return _survive(place, calm, count, random.Random(seed))
     finally:
         _end_leftovers(place)
 
 
-def _survive(
-    place: Place, calm: RunPaths, count: int, chance: random.Random, most_per_run: int
-) -> list[Trial]:
+def _survive(place: Place, calm: RunPaths, count: int, chance: random.Random) -> list[Trial]:
     trials: list[Trial] = []
     number = 0
     while len(trials) < count:
         begin, attack = STARTS[number % len(STARTS)]
         paths, trial = begin(place, f"r{number}", attack, chance)
         own = [trial]
-        while not has_ended(paths) and len(trials) + len(own) < count and len(own) < most_per_run:
+        while not has_ended(paths) and len(trials) + len(own) < count:
             own.append(attack_one(place, paths, len(trials) + len(own), chance))
         eventually(lambda paths=paths: has_ended(paths), "the run ends", 600)  # type: ignore[misc]
         fault = fault_of(paths, calm, place.steps)

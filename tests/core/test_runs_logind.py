@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from finetui_core.cli import launching
 from finetui_core.runs import logind
 from finetui_core.runs.logind import Answer, Logins, answer, read_logins
+from run_folders import write_run
 
 SESSION = "0::/user.slice/user-1000.slice/session-3.scope\n"
 IN_MANAGER = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-spawn-1.scope\n"
@@ -125,3 +127,12 @@ def test_the_warning_is_one_line_with_what_mends_it(logout: Callable[[Answer], N
     assert logind.warning_at_logout() == "systemd ends it; to keep it alive, first: loginctl enable-linger"
     logout(Answer(prefix=SCOPE))
     assert logind.warning_at_logout() == ""
+
+
+def test_whoever_starts_a_run_is_warned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(launching, "launch", lambda paths, resumed_from: 1)
+    monkeypatch.setattr(logind, "at_logout", lambda: Answer(warning="systemd ends it", mend="a line"))
+    assert launching.start(write_run(tmp_path), resumed_from=None, detach=True, as_json=False) == 0
+    assert "warning: systemd ends it; to keep it alive, first: a line\n" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_a_trainer_that_hangs_says_where_and_the_run_goes_on(tmp_path: Path) -> 
     assert (hang["step"], hang["phase"]) == (4, "training")
     assert hang["stack"][-1].endswith("step_that_hangs") and any("loop.py" in one for one in hang["stack"])
     (error,) = events(run, "error")
-    assert error["kind"] == "hang"
+    assert error["kind"] == "hung"
     assert train_here(run, attempt=2) == 0
     assert [one["step"] for one in events(run, "resumed")] == [4]
     assert curve(run) == curve(calm)

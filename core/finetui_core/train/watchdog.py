@@ -115,7 +115,9 @@ class Watched:
     watch: Watch
 
     def metric(self, record: dict[str, Any]) -> None:
-        self.watch.stepped(float(record["step_seconds"]))
+        seconds = record.get("step_seconds")
+        if isinstance(seconds, int | float):
+            self.watch.stepped(seconds)
         self.inner.metric(record)
 
     def event(self, type: str, **fields: Any) -> None:
@@ -189,7 +191,7 @@ def _hang_events(watch: Watch, stack: list[str], *, last: bool) -> list[tuple[st
     what = f"{_what(watch)}, in {where}"
     if last:
         hint = "The stacks of all threads are in the log; continue from the last checkpoint."
-        return [("error", {"kind": "hang", "problems": [{"what": what, "where": "", "hint": hint}]})]
+        return [("error", {"kind": "hung", "problems": [{"what": what, "where": "", "hint": hint}]})]
     facts = {"step": watch.step, "phase": watch.phase, "seconds": round(watch.idle, 1), "stack": stack}
     remedy = (
         "The stacks of all threads are in the log. Look whether a disk or a GPU hangs; without progress the "

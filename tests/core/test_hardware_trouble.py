@@ -1,5 +1,6 @@
 """What samples of GPUs show to be amiss, as alarms of the run."""
 
+import os
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from finetui_core.hardware.trouble import Straggler, Trouble, gpu_troubles, heard
 from finetui_core.hardware.xids import XIDS, xid_of
+from finetui_core.runs.frozen import Stillness
 from finetui_core.runs.paths import RunPaths, create_run
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.trouble import TroubleFinder
@@ -144,7 +146,7 @@ def run(tmp_path: Any) -> RunPaths:
 
 
 def test_readers_see_the_troubles_among_the_events_and_alarms(run: RunPaths) -> None:
-    writer, finder = RunWriter(run, 1), TroubleFinder(run, 1)
+    writer, finder = RunWriter(run, 1), TroubleFinder(run, 1, Stillness(run, os.getpid()))
     view = RunView(run)
     writer.event("phase", phase="training", step=0)
     beat(run, 40)
@@ -163,7 +165,7 @@ def test_readers_see_the_troubles_among_the_events_and_alarms(run: RunPaths) -> 
 
 
 def test_a_straggler_is_found_in_the_metrics_of_the_run(run: RunPaths) -> None:
-    writer, finder, view = RunWriter(run, 1), TroubleFinder(run, 1), RunView(run)
+    writer, finder, view = RunWriter(run, 1), TroubleFinder(run, 1, Stillness(run, os.getpid())), RunView(run)
 
     def steps(first: int, count: int, seconds: float) -> None:
         for step in range(first, first + count):
@@ -185,7 +187,7 @@ def test_a_straggler_is_found_in_the_metrics_of_the_run(run: RunPaths) -> None:
 
 
 def test_a_machine_without_trouble_leaves_no_file(run: RunPaths) -> None:
-    finder = TroubleFinder(run, 1)
+    finder = TroubleFinder(run, 1, Stillness(run, os.getpid()))
     finder.see({"t": 1.0, "gpus": [], "gpu_note": "no NVIDIA GPU"})
     finder.close()
     assert not run.trouble.exists()

@@ -32,7 +32,7 @@ _REPLACE = "Have the GPU checked: it may need to be replaced."
 class Trouble:
     """Something amiss. `cause` tells it from others of the same GPU; `gpu` is an index, None for all or unknown."""
 
-    kind: Literal["gpu", "gpu_lost", "gpu_memory", "gpu_slowdown", "straggler"]
+    kind: Literal["gpu", "gpu_lost", "gpu_memory", "gpu_slowdown", "straggler", "hang"]
     cause: str
     severity: Literal["watch", "act"]
     message: str

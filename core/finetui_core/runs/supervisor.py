@@ -26,6 +26,7 @@ from finetui_core.hardware.oom import oom_kills
 from finetui_core.hardware.sample import sample
 from finetui_core.runs.command import child_environment, trainer_command, trainer_environment
 from finetui_core.runs.devices import CPU
+from finetui_core.runs.frozen import Stillness
 from finetui_core.runs.liveness import signal_name
 from finetui_core.runs.lock import is_locked, take_lock
 from finetui_core.runs.logind import at_logout
@@ -221,7 +222,8 @@ def _wait_and_sample(paths: RunPaths, number: int, process: subprocess.Popen[byt
 
 def _sample_until(over: threading.Event, paths: RunPaths, number: int, trainer_pid: int) -> None:
     """Runs in a thread of its own: whatever happens here, the trainer's end is still waited for."""
-    samples, trouble = RecordFile(paths.system(number)), TroubleFinder(paths, number)
+    samples = RecordFile(paths.system(number))
+    trouble = TroubleFinder(paths, number, Stillness(paths, trainer_pid))
     gpus = GpuProbe(listens=True)
     psutil.cpu_percent()  # the first reading only sets the start of the next
     while not over.wait(_SAMPLE_EVERY):

@@ -1,4 +1,4 @@
-"""What the supervisor has found amiss with the machine of a run, as alarms in trouble.jsonl.
+"""What the supervisor has found amiss with a run and its machine, as alarms in trouble.jsonl.
 
 The trainer alone writes events.jsonl, and may hang or be gone when a GPU fails; readers merge the two.
 """
@@ -8,16 +8,30 @@ from dataclasses import asdict
 from typing import Any
 
 from finetui_core.hardware.trouble import Known, Straggler, Trouble, gpu_troubles, heard
+from finetui_core.runs.frozen import FROZEN_AFTER, Stillness
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Heartbeat, Record, read_small
 from finetui_core.runs.tail import Tail
 from finetui_core.runs.writer import RecordFile
+from finetui_core.wording import duration
+
+_FROZEN = Trouble(
+    kind="hang",
+    cause="frozen",
+    severity="act",
+    message=f"nothing runs in the trainer for {duration(FROZEN_AFTER)}: a library keeps Python's lock. It is ended",
+    remedy="The log holds the stacks of all its threads. Continue from the last checkpoint.",
+)
 
 
 class TroubleFinder:
-    """Looks at each sample of an attempt and writes an alarm where something begins. Each cause is told once."""
+    """Looks at each sample of an attempt and writes an alarm where something begins. Each cause is told once.
 
-    def __init__(self, paths: RunPaths, attempt: int) -> None:
+    A trainer in which nothing runs any more is ended.
+    """
+
+    def __init__(self, paths: RunPaths, attempt: int, trainer: Stillness) -> None:
+        self._trainer = trainer
         self._paths = paths
         self._attempt = attempt
         self._file = RecordFile(paths.trouble, durable=True)
@@ -41,6 +55,10 @@ class TroubleFinder:
             self._write({"type": "alarm_over", "kind": "straggler"})
         elif found is not None:
             self._tell(found)
+        if self._trainer.is_frozen() and ("hang", "frozen", None) not in self._told:
+            self._told.add(("hang", "frozen", None))
+            self._tell(_FROZEN)
+            self._trainer.abort()
 
     def close(self) -> None:
         """Write what still waits; a machine without trouble leaves no file."""

@@ -3,7 +3,7 @@
 Three lines, each for what the one before cannot see. The thread here counts the seconds without progress while it
 itself runs, so that a machine that slept or a process that was stopped does not count. Where some library keeps
 Python's lock for itself the thread cannot run: then a timer of faulthandler, which needs no lock, writes the stacks.
-And a process that does not even do that is seen by readers, since its heartbeat stands still.
+Such a process its supervisor ends (`runs.frozen`), since its heartbeat stands still.
 """
 
 import faulthandler

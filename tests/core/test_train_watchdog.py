@@ -64,14 +64,15 @@ def test_the_first_step_may_take_long() -> None:
     watch = Watch()
     watch.moved(0, "training")
     watch.tick(0.0)
-    assert findings(watch, 700) == {"hangs": 601}
+    assert findings(watch, 43_200) == {"hangs": 601}
+    assert watch.tick(43_202.0) == "hopeless"
 
 
 @pytest.mark.parametrize(
     ("phase", "found"),
     [
-        ("evaluating", {"hangs": 1801, "hopeless": 10801}),
-        ("saving", {"hangs": 601, "hopeless": 3601}),
+        ("evaluating", {"hangs": 1801, "hopeless": 43201}),
+        ("saving", {"hangs": 601, "hopeless": 43201}),
         ("loading", {"hangs": 1801}),
         ("preparing", {"hangs": 1801}),
         ("paused", {}),
@@ -81,7 +82,25 @@ def test_phases_have_allowances_of_their_own(phase: str, found: dict[str, float]
     watch = training()
     watch.moved(100, phase)
     watch.tick(0.0)
-    assert findings(watch, 20_000) == found
+    assert findings(watch, 50_000) == found
+
+
+@pytest.mark.parametrize(
+    ("phase", "found"),
+    [
+        ("evaluating", {"hangs": 1801, "hopeless": 10801}),
+        ("saving", {"hangs": 601, "hopeless": 3601}),
+        ("loading", {"hangs": 1801}),
+    ],
+)
+def test_where_it_is_known_how_long_a_phase_takes_the_end_comes_sooner(
+    phase: str, found: dict[str, float]
+) -> None:
+    watch = training()
+    for now, name in enumerate((phase, "training", phase), start=1):
+        watch.moved(100, name)
+        watch.tick(float(now))
+    assert findings(watch, 20_000, begin=3.0) == found
 
 
 def test_a_long_evaluation_gives_the_next_one_more_time() -> None:

@@ -34,6 +34,8 @@ ENDED = frozenset({"training", "evaluating", "saving"})
 """Phases that are ended when they hang. Loading may be a download, which takes as long as it takes."""
 END_AFTER, LEAST_END_SECONDS = 5, 600.0
 """Between the report and the end: five times the allowance, and never less than ten minutes."""
+END_UNKNOWN_SECONDS = 12 * 3600.0
+"""The end where this attempt has not yet seen how long a step, an evaluation or a save takes: some take hours."""
 LOCKED_SECONDS = 120.0
 """After which faulthandler's timer writes the stacks because no thread of Python ran."""
 _EVERY = 1.0  # seconds between two looks
@@ -58,6 +60,7 @@ class Watch:
         self._most = 2 * every
         self._steps: deque[float] = deque(maxlen=_RECENT_STEPS)
         self._longest: dict[str, float] = {}
+        self._known: set[str] = set()
         self._moves = self._seen_moves = 0
         self._seen_phase = self.phase
         self._ticked: float | None = None
@@ -92,6 +95,8 @@ class Watch:
         elapsed = 0.0 if self._ticked is None else min(now - self._ticked, self._most)
         self._ticked = now
         if self._moves != self._seen_moves:
+            if self.phase != self._seen_phase:
+                self._known.add(self._seen_phase)
             self._longest[self._seen_phase] = max(self._longest.get(self._seen_phase, 0.0), self.idle)
             over, self._reported = self._reported, False
             if over:  # it was only slow: the next time twice as much is waited for
@@ -104,6 +109,8 @@ class Watch:
             self._reported = True
             return "hangs"
         limit = allowance + max(LEAST_END_SECONDS, END_AFTER * allowance)
+        if not (self._steps if self.phase == "training" else self.phase in self._known):
+            limit = max(limit, END_UNKNOWN_SECONDS)
         return "hopeless" if self.phase in ENDED and self.idle > limit else ""
 
 

@@ -31,6 +31,7 @@ from tmux import Tmux
 from training import curve, train_here
 
 WITHIN = 120.0  # seconds for anything that must come
+LONGEST = 3600.0  # seconds for a whole run
 ROWS, COLUMNS = 30, 100
 CLEAR = "\x15"  # ctrl+u, which takes the proposed path away
 FULL_SECONDS = 0.3  # of work by the trainer while the disk is full
@@ -80,7 +81,8 @@ def named(place: Place, name: str) -> RunPaths:
     return RunPaths(place.runs / found)
 
 
-def eventually(condition: Callable[[], object], what: str, within: float = WITHIN) -> None:
+def eventually(condition: Callable[[], object], what: str, within: float | None = None) -> None:
+    within = WITHIN if within is None else within
     deadline = time.monotonic() + within
     while not condition():
         if time.monotonic() > deadline:
@@ -253,6 +255,16 @@ def fill_disk(folder: Path) -> Callable[[int], Iterator[None]]:
     return fill
 
 
+@contextmanager
+def stopped_viewer(paths: RunPaths) -> Iterator[Trial]:
+    """A viewer that is stopped for the whole life of the run, and whose output nobody reads."""
+    with run_on_terminal(viewers(paths)["watch --plain"], rows=ROWS, columns=COLUMNS) as terminal:
+        eventually(lambda: terminal.read(0.05) or terminal.ended(), "watch --plain shows something")
+        if not terminal.ended():
+            os.kill(terminal.pid, signal.SIGSTOP)
+        yield Trial("watch --plain", "SIGSTOP to the end")
+
+
 def start_by_train(place: Place, name: str, attack: str, chance: random.Random) -> tuple[RunPaths, Trial]:
     """`ftui train` that stays with its run, attacked at some moment between the launch and its first steps."""
     arguments = ["-m", "finetui", "train", str(place.folder / "recipe.toml"), "--name", name, *place.options]
@@ -367,10 +379,11 @@ def _survive(place: Place, calm: RunPaths, count: int, chance: random.Random) ->
     while len(trials) < count:
         begin, attack = STARTS[number % len(STARTS)]
         paths, trial = begin(place, f"r{number}", attack, chance)
-        own = [trial]
-        while not has_ended(paths) and len(trials) + len(own) < count:
-            own.append(attack_one(place, paths, len(trials) + len(own), chance))
-        eventually(lambda paths=paths: has_ended(paths), "the run ends", 600)  # type: ignore[misc]
+        with stopped_viewer(paths) as stopped:
+            own = [trial, stopped]
+            while not has_ended(paths) and len(trials) + len(own) < count:
+                own.append(attack_one(place, paths, len(trials) + len(own), chance))
+            eventually(lambda paths=paths: has_ended(paths), "the run ends", LONGEST)  # type: ignore[misc]
         fault = fault_of(paths, calm, place.steps)
         trials += [trial if trial.fault else Trial(trial.attacked, trial.attack, fault) for trial in own]
         shutil.rmtree(paths.root)

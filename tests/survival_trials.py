@@ -332,8 +332,11 @@ def _starts_a_run(terminal: Terminal) -> bool:
 
 
 STARTS = [
-    *((start_by_train, attack) for attack in (*ATTACKS, TMUX)),
-    *((start_by_studio, attack) for attack in ("SIGKILL", "hang-up")),
+    (start_by_train, "hang-up"),
+    (start_by_studio, "SIGKILL"),
+    (start_by_train, TMUX),
+    (start_by_studio, "hang-up"),
+    *((start_by_train, attack) for attack in ("SIGKILL", "SIGSTOP, unread", "output unread")),
 ]
 
 

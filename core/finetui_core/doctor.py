@@ -3,24 +3,22 @@
 import os
 import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from finetui_core.programs import run_tool
+from finetui_core.runs.logind import answer, read_logins
 from finetui_core.wording import size
 
 State = Literal["ok", "note", "warning", "error"]
 
 LEAST_DISK, SMALL_DISK = 2**30, 10 * 2**30  # bytes
 LONGEST_ESCAPE = 50  # milliseconds; tmux's default is 500, its manual's advice for fast terminals is below 50
-_TOOL_SECONDS = 5.0
 _DEAD_TERMINALS = ("", "dumb", "unknown")
 _TRUE_COLOUR = ("truecolor", "24bit")
-_LOGIND = ("usr/lib/systemd/logind.conf.d", "etc/systemd/logind.conf", "etc/systemd/logind.conf.d",
-           "run/systemd/logind.conf.d")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,22 +29,6 @@ class Check:
     state: State
     found: str
     mend: str = ""
-
-
-def run_tool(*command: str) -> str | None:
-    """What a command prints, or None where it is not there, fails or takes too long."""
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_TOOL_SECONDS,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-    return done.stdout if done.returncode == 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,23 +202,19 @@ def _disk(runs: Path) -> Check:
 
 
 def _logind(around: Surroundings) -> Iterator[Check]:
-    """Whether systemd ends a run when its user logs out (logind.conf(5), KillUserProcesses)."""
-    value = ""
-    for path in _logind_files(around.root):
-        try:
-            value = (re.findall(r"(?m)^\s*KillUserProcesses\s*=\s*(\S+)", path.read_text()) or [value])[-1]
-        except (OSError, UnicodeDecodeError):
-            continue
-    if value.lower() in ("yes", "true", "on", "1"):
-        what = "systemd ends every process of yours when you log out (KillUserProcesses), runs and tmux too"
-        mend = "loginctl enable-linger && systemd-run --user --scope tmux    # then start runs in there"
-        yield Check("logging out", "warning", what, mend)
-    elif value:
-        yield Check("logging out", "ok", "runs go on (KillUserProcesses is off)")
-
-
-def _logind_files(root: Path) -> Sequence[Path]:
-    places = [root / name for name in _LOGIND]
-    return [
-        file for place in places for file in (sorted(place.glob("*.conf")) if place.is_dir() else [place])
-    ]
+    """Whether systemd ends a run when its user logs out, and whether that is answered."""
+    logins = read_logins(around.root, around.tool)
+    if logins is None:
+        return
+    found = answer(logins, around.tool)
+    if found.warning:
+        yield Check("logging out", "warning", found.warning, found.mend)
+    elif found.prefix:
+        what = "runs go on: they are started outside of this login (systemd-run --user --scope, you linger)"
+        yield Check("logging out", "ok", what)
+    elif logins.unit == "other":
+        yield Check("logging out", "ok", "runs go on: this is no login of systemd's")
+    elif logins.unit == "user":
+        yield Check("logging out", "ok", "runs go on (you linger)")
+    else:
+        yield Check("logging out", "ok", "runs go on (KillUserProcesses is off for you)")

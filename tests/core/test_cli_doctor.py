@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from finetui_core.cli.main import main
-from finetui_core.doctor import Check, Surroundings, check_all, run_tool
+from finetui_core.doctor import Check, Surroundings, check_all
+from finetui_core.programs import run_tool
 
 GOOD = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LANG": "en_GB.UTF-8"}
 TMUX_DEFAULTS = "escape-time 500\nset-clipboard external\ndefault-terminal screen\n"
@@ -106,13 +107,21 @@ def test_a_folder_that_cannot_be_written_to_is_an_error(tmp_path: Path, torch_fo
 
 
 @pytest.mark.parametrize(("setting", "state"), [("yes", "warning"), ("no", "ok")])
-def test_whether_logging_out_ends_runs(tmp_path: Path, torch_folder: Path, setting: str, state: str) -> None:
+def test_whether_logging_out_ends_runs(
+    tmp_path: Path, torch_folder: Path, setting: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ann")
     assert "logging out" not in checks(tmp_path, torch_folder)
-    folder = tmp_path / "system" / "etc" / "systemd"
-    (folder / "logind.conf.d").mkdir(parents=True)
-    (folder / "logind.conf").write_text("[Login]\n#KillUserProcesses=no\nKillUserProcesses=maybe\n")
-    (folder / "logind.conf.d" / "10-site.conf").write_text(f"[Login]\nKillUserProcesses={setting}\n")
-    assert checks(tmp_path, torch_folder)["logging out"].state == state
+    root = tmp_path / "system"
+    for folder in ("etc/systemd/logind.conf.d", "run/systemd/system", "proc/self"):
+        (root / folder).mkdir(parents=True)
+    (root / "proc/self/cgroup").write_text("0::/user.slice/user-1000.slice/session-3.scope\n")
+    (root / "etc/systemd/logind.conf").write_text("[Login]\n#KillUserProcesses=no\nKillUserProcesses=maybe\n")
+    (root / "etc/systemd/logind.conf.d/10-site.conf").write_text(f"[Login]\nKillUserProcesses={setting}\n")
+    check = checks(tmp_path, torch_folder)["logging out"]
+    assert (check.state, check.mend) == (state, "loginctl enable-linger" if setting == "yes" else "")
+    (root / "proc/self/cgroup").write_text("0::/system.slice/cron.service\n")
+    assert checks(tmp_path, torch_folder)["logging out"].state == "ok"
 
 
 def test_the_exit_code_tells_whether_a_check_is_an_error(

@@ -35,6 +35,10 @@ class Library:
         self.faults: dict[tuple[str, int | None], int] = {}
         self.missing: set[str] = set()
         self.answers: dict[str, int] = {}
+        self.remapped_rows = (0, 0, 0, 0)
+        self.pages = 0
+        self.xids: list[tuple[int, int]] = []
+        self.tells_xids = True
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Callable[..., int]:
@@ -69,6 +73,10 @@ def answer(library: Library, name: str, arguments: tuple[Any, ...]) -> int:
         "nvmlDeviceGetTemperature": 61,
         "nvmlDeviceGetCurrentClocksEventReasons": 0,
         "nvmlDeviceGetMaxMigDeviceCount": 7,
+        "nvmlDeviceGetClockInfo": 1980,
+        "nvmlDeviceGetTotalEccErrors": 0,
+        "nvmlDeviceGetSupportedEventTypes": pynvml.nvmlEventTypeXidCriticalError if library.tells_xids else 0,
+        "nvmlDeviceGetIndex": (number(arguments[0]) or PARTS) // PARTS - 1 if arguments else 0,
         **library.answers,
     }
     if name in values:
@@ -77,6 +85,13 @@ def answer(library: Library, name: str, arguments: tuple[Any, ...]) -> int:
         arguments[0]._obj.value = library.gpus
     elif name == "nvmlDeviceGetHandleByIndex_v2":
         set_handle(arguments[1], PARTS * (arguments[0].value + 1))
+    elif name == "nvmlDeviceGetRemappedRows":
+        for pointer, value in zip(arguments[1:], library.remapped_rows, strict=True):
+            pointer._obj.value = value
+    elif name == "nvmlDeviceGetRetiredPages":
+        arguments[2]._obj.value = library.pages
+    elif name == "nvmlEventSetWait_v2":
+        return next_xid(library.xids, arguments[1]._obj)
     elif name == "nvmlDeviceGetUUID":
         arguments[1].value = f"GPU-{number(arguments[0])}".encode()
     elif name == "nvmlDeviceGetName":
@@ -104,6 +119,16 @@ def fill_memory(memory: Any) -> None:
         memory.used, memory.reserved = 20 * GIB, GIB
     else:
         memory.used = 21 * GIB
+
+
+def next_xid(waiting: list[tuple[int, int]], event: Any) -> int:
+    """The event set of a driver that was asked not to wait; each is (index of the GPU, number of the error)."""
+    if not waiting:
+        return pynvml.NVML_ERROR_TIMEOUT
+    index, xid = waiting.pop(0)
+    event.device = ctypes.cast(ctypes.c_void_p(PARTS * (index + 1)), pynvml.c_nvmlDevice_t)
+    event.eventType, event.eventData = pynvml.nvmlEventTypeXidCriticalError, xid
+    return OK
 
 
 def list_processes(processes: dict[int, int | None], count: Any, array: Any) -> int:
@@ -145,7 +170,13 @@ def test_a_healthy_gpu(library: Library) -> None:
         "power": 250.5,
         "power_limit": 700.0,
         "temperature": 61,
+        "clock": 1980,
         "throttling": [],
+        "ecc_uncorrected": 0,
+        "rows_remapped": 0,
+        "row_remap_pending": False,
+        "row_remap_failed": False,
+        "pages_retired": 0,
     }
 
 
@@ -252,6 +283,9 @@ FIELDS = {
     "nvmlDeviceGetPowerUsage": "power",
     "nvmlDeviceGetEnforcedPowerLimit": "power_limit",
     "nvmlDeviceGetTemperature": "temperature",
+    "nvmlDeviceGetClockInfo": "clock",
+    "nvmlDeviceGetTotalEccErrors": "ecc_uncorrected",
+    "nvmlDeviceGetRetiredPages": "pages_retired",
     "nvmlDeviceGetUUID": "uuid",
     "nvmlDeviceGetName": "name",
 }
@@ -379,3 +413,70 @@ def test_who_computes_on_any_gpu(library: Library) -> None:
     assert compute_processes()[7] == GIB
     library.faults[("nvmlInitWithFlags", None)] = UNKNOWN
     assert compute_processes() == {}
+
+
+def test_xid_errors_are_told_once_with_their_gpu(library: Library, tmp_path: Path) -> None:
+    library.xids = [(1, 31), (0, 79)]
+    probe = GpuProbe(listens=True)
+    record = sample(tmp_path, os.getpid(), probe)
+    assert record["xids"] == [{"gpu": 1, "xid": 31}, {"gpu": 0, "xid": 79}]
+    assert "xids" not in sample(tmp_path, os.getpid(), probe)
+    library.xids = [(0, 48)]
+    assert sample(tmp_path, os.getpid(), probe)["xids"] == [{"gpu": 0, "xid": 48}]
+    assert library.calls.count("nvmlEventSetCreate") == 1
+
+
+def test_an_error_is_heard_before_the_gpu_is_gone(library: Library) -> None:
+    library.xids = [(0, 79)]
+    library.faults["nvmlDeviceGetCount_v2", None] = pynvml.NVML_ERROR_GPU_IS_LOST
+    driver = Nvml(Clock(), listens=True)
+    assert driver.read()[1] == "a GPU was lost: it fell off the bus, reboot the machine"
+    assert not driver.xids  # without a count nothing could be listened to
+    library.faults.clear()
+    driver = Nvml(Clock(), listens=True)
+    driver.read()
+    library.xids = [(0, 79)]
+    library.faults["nvmlDeviceGetCount_v2", None] = pynvml.NVML_ERROR_GPU_IS_LOST
+    driver.read()
+    assert driver.xids[-1] == {"gpu": 0, "xid": 79}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "nvmlEventSetCreate",
+        "nvmlDeviceRegisterEvents",
+        "nvmlEventSetWait_v2",
+        "nvmlDeviceGetSupportedEventTypes",
+    ],
+)
+def test_a_driver_that_tells_no_errors_is_read_all_the_same(library: Library, call: str) -> None:
+    library.faults[call, None] = NOT_SUPPORTED
+    probe = GpuProbe(listens=True)
+    gpus, note = probe.read()
+    assert (len(gpus), note) == (2, None)
+
+
+def test_gpus_that_do_not_tell_xids_are_not_listened_to(library: Library) -> None:
+    library.tells_xids = False
+    GpuProbe(listens=True).read()
+    assert "nvmlDeviceRegisterEvents" not in library.calls
+
+
+def test_only_who_listens_asks_for_events(library: Library) -> None:
+    GpuProbe().read()
+    assert not [name for name in library.calls if "Event" in name and "Reasons" not in name]
+
+
+def test_the_state_of_the_memory_is_asked_seldom(library: Library) -> None:
+    library.remapped_rows, library.pages, clock = (1, 2, 1, 0), 3, Clock()
+    driver = Nvml(clock)
+    (first, _), _ = driver.read()
+    assert (first["rows_remapped"], first["row_remap_pending"], first["row_remap_failed"]) == (2, True, False)
+    assert first["pages_retired"] == 3
+    clock.now += 2
+    (second, _), _ = driver.read()
+    assert "rows_remapped" not in second
+    clock.now += 9
+    (third, _), _ = driver.read()
+    assert third["rows_remapped"] == 2

@@ -16,6 +16,7 @@ import finetui_core
 from finetui_core.errors import RunFailed
 from finetui_core.runs.command import trainer_command, trainer_environment
 from finetui_core.runs.lock import take_lock
+from finetui_core.runs.logind import Answer
 from finetui_core.runs.mailbox import pending, send
 from finetui_core.runs.paths import RunPaths, create_run
 from finetui_core.runs.process import start_ticks
@@ -243,12 +244,16 @@ def test_a_launched_run_has_its_own_session_and_no_terminal(
     run: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hold_trainer(tmp_path, monkeypatch)
+    # As systemd-run --scope does, env becomes the program that it is given.
+    scope = Answer(prefix=("env", "STARTED_BY=a scope"))
+    monkeypatch.setattr("finetui_core.runs.supervisor.at_logout", lambda: scope)
     pid = launch(run, resumed_from="checkpoints/step-000007")
     found = attempt(run)
     assert found is not None and found.end is None
     assert (found.supervisor_pid, found.resumed_from) == (pid, "checkpoints/step-000007")
     assert os.getsid(pid) == os.getsid(found.pid) == pid
     if sys.platform == "linux":
+        assert b"STARTED_BY=a scope" in Path(f"/proc/{pid}/environ").read_bytes()
         for process in (pid, found.pid):
             assert Path(f"/proc/{process}/fd/0").readlink() == Path(os.devnull)
     os.kill(pid, signal.SIGTERM)

@@ -13,11 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.reader import RunView
 from run_folders import write_run
 from terminal import Terminal, run_on_terminal
-from training import ftui, write_project
 
 MOST_SECONDS = 2.0
 SWITCHED_ON = ("?1049h", "?25l", "?1000h", "?1003h", "?1015h", "?1006h", "?1004h", "?2004h", "?7l")
@@ -215,38 +212,6 @@ def test_a_terminal_that_takes_nothing_more_does_not_hold_it_up(tmp_path: Path) 
             assert time.monotonic() < deadline
             os.sched_yield()
     assert paths.root.is_dir()
-
-
-def test_the_run_goes_on_when_its_terminal_is_closed(tmp_path: Path) -> None:
-    """A run that was started from the shell of the terminal, and is watched in it."""
-    folder = write_project(tmp_path).parent
-    started = ftui(
-        "train", "recipe.toml", "--detach", "--name", "demo", "--set", "train.max_steps=100000",
-        "--set", "save.steps=100000", folder=folder,
-    )  # fmt: skip
-    assert started.returncode == 0, started.stderr
-    (path,) = (folder / "runs").iterdir()
-    view = RunView(RunPaths(path))
-    try:
-        view.refresh()
-        trainer = psutil.Process(view.attempts[-1].pid)
-        with studio(folder / "runs", opened=True) as terminal:
-            os.close(terminal.descriptor)
-            terminal.descriptor = os.open(os.devnull, os.O_RDWR)
-            assert seconds_until_end(terminal) < MOST_SECONDS
-        before = last_step(view)
-        deadline = time.monotonic() + 60
-        while last_step(view) < before + 2:
-            assert time.monotonic() < deadline
-        assert trainer.is_running() and view.state.state == "running"
-    finally:
-        stopped = ftui("ctl", "demo", "abort", folder=folder)
-    assert stopped.returncode == 0, stopped.stderr
-
-
-def last_step(view: RunView) -> int:
-    view.refresh()
-    return int(view.summary()["step"])
 
 
 def test_a_dumb_terminal_is_told_what_to_use_instead(tmp_path: Path) -> None:

@@ -128,7 +128,10 @@ async def test_a_run_that_stalled_says_for_how_long(tmp_path: Path) -> None:
     heartbeat = Heartbeat(7, time.time(), 100, 200, 7265.0, "training", os.getpid())
     write_atomically(paths.heartbeat, msgspec.json.encode(heartbeat), durable=False)
     shown = await pane(paths)
-    assert "the last line → It lives, but made no step for 2 h 01 min:" in shown
+    assert (
+        "the last line → It lives, but made no step for 2 h 01 min, after step 100; see log/0001.txt."
+        in shown
+    )
     assert f"ftui resume {paths.id}" in shown
 
 

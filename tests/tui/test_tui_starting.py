@@ -198,11 +198,12 @@ async def test_the_recipe_used_last_is_proposed(root: Path, tmp_path: Path, fake
 
 
 async def test_whoever_has_gone_elsewhere_is_told_and_not_taken_away(
-    root: Path, tmp_path: Path, fake: Fake
+    root: Path, tmp_path: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, code = made_elsewhere(tmp_path, root)
     os.mkfifo(tmp_path / "go")
     fake(f"open({str(tmp_path / 'go')!r}).read()\n{code}")
+    monkeypatch.setattr("finetui.starting.warning_at_logout", lambda: "logging out ends it; first: a line")
     async with studio(root).run_test(size=(80, 24)) as pilot:
         await settle(pilot)
         await press(pilot, "s")
@@ -210,6 +211,7 @@ async def test_whoever_has_gone_elsewhere_is_told_and_not_taken_away(
         (tmp_path / "go").write_text("")
         await settle(pilot)
         assert "[2 Decide]" in await settle(pilot) and f"{run.id} has started" in told(pilot)
+        assert "logging out ends it; first: a line" in told(pilot)
 
 
 @pytest.mark.parametrize("key", ["q", "escape", "enter"])

@@ -23,9 +23,9 @@ _GPU = ("cuda", "hip", "gpu", "cublas")
 _HINTS = {
     "silent": "{reason}. Look whether that machine, its network and its disk are well; only there can be seen "
     "whether the run goes on.",
-    "stalled": "It lives, but made {reason}: look at the machine, and at who waits for whom. It takes commands "
-    "only at the end of a step; once the process is ended, continue with: ftui resume {id}",
     "restarting": "{reason}. To end it instead: ftui ctl {id} stop",
+    "stalled": "It lives, but made {reason}. The stacks of its threads come into the log: they say who waits "
+    "for whom. It takes commands only at the end of a step; once it is ended, continue with: ftui resume {id}",
 }
 """Of runs that have not ended."""
 

@@ -82,8 +82,12 @@ def _gpu_rows(gpu: Record, place: int) -> list[Row]:
     throttling = gpu.get("throttling")
     if isinstance(throttling, list):
         words = ", ".join(str(cause) for cause in throttling)
+        clock = wording.number(gpu.get("clock"))
+        at = "" if clock is None else f"{clock:.0f} MHz, "
         rows.append(
-            _row("clocks", f"held down by: {words}", "warning") if words else _row("clocks", "not held down")
+            _row("clocks", f"{at}held down by: {words}", "warning")
+            if words
+            else _row("clocks", f"{at}not held down")
         )
     instances = gpu.get("instances")
     for instance in instances if isinstance(instances, list) else ():

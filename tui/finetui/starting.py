@@ -12,6 +12,7 @@ from textual.worker import get_current_worker
 from finetui import launching
 from finetui.launching import Launched
 from finetui.widgets.text_editor import TextEditor
+from finetui_core.runs.logind import warning_at_logout
 
 if TYPE_CHECKING:
     from finetui.app import Studio
@@ -87,6 +88,8 @@ def ask_to_continue(studio: "Studio", run: Path) -> None:
 def _launch(studio: "Studio", arguments: Sequence[str], ended: "partial[None]") -> None:
     def work() -> None:
         worker = get_current_worker()
+        if warning := warning_at_logout():
+            studio.call_later(studio.notice, warning, "warning")
         launched = launching.launch(arguments, lambda: worker.is_cancelled)
         if launched is not None:
             studio.call_later(ended, launched)

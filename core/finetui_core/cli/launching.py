@@ -5,6 +5,7 @@ import shutil
 from finetui_core.cli.follow import View, current_events, follow, wait_until_ready
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem
+from finetui_core.runs.logind import warning_at_logout
 from finetui_core.runs.mailbox import send
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
@@ -21,6 +22,8 @@ def start(paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: b
     Bad input that only the trainer can see (rows, weights) raises InputError here, like any other.
     """
     launch(paths, resumed_from)
+    if warning := warning_at_logout():
+        talk(f"warning: {warning}")
     view = RunView(paths)
     try:
         wait_until_ready(view)

@@ -33,7 +33,7 @@ Record = dict[str, Any]
 
 
 def read_gpu(index: int, handle: Any) -> Record:
-    """Bytes, watts, degrees Celsius and shares of 1.
+    """Bytes, watts, degrees Celsius, megahertz and shares of 1.
 
     "throttling" lists what holds the clocks down. A GPU cut up by MIG has its "instances", each with its
     memory, and no use of its own; one that shares the processor's memory is marked "unified". Raises
@@ -51,9 +51,31 @@ def read_gpu(index: int, handle: Any) -> Record:
         "power": _watts(_ask(pynvml.nvmlDeviceGetPowerUsage, handle)),
         "power_limit": _watts(_ask(pynvml.nvmlDeviceGetEnforcedPowerLimit, handle)),
         "temperature": _ask(pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
+        "clock": _ask(pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
         "throttling": _throttling(handle),
     }
     return record if instances is None else {**record, "instances": instances}
+
+
+def read_health(handle: Any) -> Record:
+    """What the memory of a GPU tells of its own state; None where this kind of GPU does not count it.
+
+    "ecc_uncorrected" counts errors since the driver was loaded, "rows_remapped" and "pages_retired" what was taken
+    out of use for errors that could not be corrected, ever (rows on Ampere and newer, pages before). Raises
+    NVMLError where the GPU is lost.
+    """
+    uncorrected = (pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC)
+    rows = _ask(pynvml.nvmlDeviceGetRemappedRows, handle)
+    pages = _ask(
+        pynvml.nvmlDeviceGetRetiredPages, handle, pynvml.NVML_PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR
+    )
+    return {
+        "ecc_uncorrected": _ask(pynvml.nvmlDeviceGetTotalEccErrors, handle, *uncorrected),
+        "rows_remapped": None if rows is None else rows[1],
+        "row_remap_pending": None if rows is None else bool(rows[2]),
+        "row_remap_failed": None if rows is None else bool(rows[3]),
+        "pages_retired": None if pages is None else len(pages),
+    }
 
 
 def memory_of_others(handle: Any, own: Set[int]) -> int | None:

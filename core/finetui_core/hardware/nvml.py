@@ -2,17 +2,22 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Set
 from contextlib import suppress
 from typing import Any
 
 import pynvml
 
-from finetui_core.hardware.gpu import GONE, memory_of_others, read_gpu
+from finetui_core.hardware.gpu import GONE, memory_of_others, read_gpu, read_health
 
 _DEADLINE = 1.5  # seconds for one reading of all GPUs
 _RETRY_AFTER = 30.0  # seconds until a failed driver or a lost GPU is tried again
-_OTHERS_EVERY = 10.0  # seconds; the list of processes holds the driver's lock for milliseconds
+_SELDOM = (
+    10.0  # seconds between two questions for health and for other processes: they hold the driver's lock
+)
+_XID = pynvml.nvmlEventTypeXidCriticalError
+_MOST_XIDS = 64  # in one reading
 
 _SENTENCES = {
     pynvml.NVML_ERROR_LIBRARY_NOT_FOUND: "no NVIDIA GPU",
@@ -37,8 +42,17 @@ NOBODY: Set[int] = frozenset()
 class GpuProbe:
     """Reads all GPUs again and again; NVML is started once, and again 30 s after a failure."""
 
-    def __init__(self, read: Callable[[Set[int]], Gpus] | None = None, deadline: float = _DEADLINE) -> None:
-        self._read = read or Nvml().read
+    def __init__(
+        self,
+        read: Callable[[Set[int]], Gpus] | None = None,
+        deadline: float = _DEADLINE,
+        *,
+        listens: bool = False,
+    ) -> None:
+        """With `listens` the driver's Xid errors are collected, for `take_xids`."""
+        driver = Nvml(listens=listens)
+        self._read = read or driver.read
+        self._xids = driver.xids
         self._deadline = deadline
         self._reading: threading.Thread | None = None
         self._answer: Gpus = ([], None)
@@ -56,6 +70,10 @@ class GpuProbe:
             return [], "the NVIDIA driver hangs: nothing heard from it"
         return self._answer
 
+    def take_xids(self) -> list[dict[str, Any]]:
+        """The Xid errors since the last call, each {"gpu", "xid"}; the GPU is None where it cannot be told."""
+        return [self._xids.popleft() for _ in range(len(self._xids))]
+
     def _ask(self, own: Set[int]) -> None:
         try:
             self._answer = self._read(own)
@@ -66,17 +84,20 @@ class GpuProbe:
 class Nvml:
     """The driver over time: what failed is left alone for 30 s, then NVML is started anew.
 
-    `clock` gives seconds of a clock that only goes forward.
+    `clock` gives seconds of a clock that only goes forward. With `listens` Xid errors are added to `xids`.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, listens: bool = False) -> None:
+        self.xids: deque[dict[str, Any]] = deque()
         self._clock = clock
+        self._listens = listens
+        self._events: Any = None
         self._started = False
         self._failure = ""
         self._lost: dict[int, str] = {}
         self._others: dict[int, int | None] = {}
         self._retry_at = 0.0
-        self._others_at = 0.0
+        self._seldom_at = 0.0
 
     def read(self, own: Set[int] = NOBODY) -> Gpus:
         """As `GpuProbe.read`, in the caller's thread. A lost GPU is named and left out, the others are read."""
@@ -85,6 +106,7 @@ class Nvml:
         try:
             self._start()
             self._failure = ""
+            self._hear()
             return self._read_all(own)
         except pynvml.NVMLError as error:
             self._started = False
@@ -102,12 +124,37 @@ class Nvml:
             pynvml.nvmlInit()
             self._started = True
             self._lost = {}
+            self._events = self._listen() if self._listens else None
+
+    def _listen(self) -> Any:
+        """A set of events with the Xid errors of every GPU that tells them; None where there are none."""
+        try:
+            events = pynvml.nvmlEventSetCreate()
+            count = pynvml.nvmlDeviceGetCount()
+        except pynvml.NVMLError:
+            return None
+        for index in range(count):
+            with suppress(pynvml.NVMLError):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                if pynvml.nvmlDeviceGetSupportedEventTypes(handle) & _XID:
+                    pynvml.nvmlDeviceRegisterEvents(handle, _XID, events)
+        return events
+
+    def _hear(self) -> None:
+        """Collect what has happened since, without waiting. An error here is only the lack of news."""
+        for _ in range(_MOST_XIDS if self._events is not None else 0):
+            try:
+                event = pynvml.nvmlEventSetWait(self._events, 0)
+            except pynvml.NVMLError:  # most often the timeout: nothing more
+                return
+            if event.eventType & _XID:
+                self.xids.append({"gpu": _index_of(event.device), "xid": int(event.eventData)})
 
     def _read_all(self, own: Set[int]) -> Gpus:
         count = pynvml.nvmlDeviceGetCount()
-        asks_others = self._clock() >= self._others_at
-        if asks_others:
-            self._others_at = self._clock() + _OTHERS_EVERY
+        asks_all = self._clock() >= self._seldom_at
+        if asks_all:
+            self._seldom_at = self._clock() + _SELDOM
         gpus, notes = [], {}
         for index in range(count):
             if index in self._lost:
@@ -115,8 +162,9 @@ class Nvml:
             try:
                 handle = pynvml.nvmlDeviceGetHandleByIndex(index)
                 gpu = read_gpu(index, handle)
-                if asks_others:
+                if asks_all:
                     self._others[index] = memory_of_others(handle, own)
+                    gpu |= read_health(handle)
                 gpus.append({**gpu, "memory_others": self._others.get(index)})
             except pynvml.NVMLError as error:
                 words = _SENTENCES_OF_ONE.get(error.value, f"cannot be read: {error}")
@@ -127,6 +175,14 @@ class Nvml:
         notes.update(self._lost)
         said = [f"GPU {index}: {words}" for index, words in sorted(notes.items())]
         return gpus, "; ".join(said if count else ["no NVIDIA GPU"]) or None
+
+
+def _index_of(handle: Any) -> int | None:
+    try:
+        index: int = pynvml.nvmlDeviceGetIndex(handle)
+    except pynvml.NVMLError:
+        return None
+    return index
 
 
 def sentence(error: pynvml.NVMLError) -> str:

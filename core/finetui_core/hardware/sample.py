@@ -14,7 +14,8 @@ def sample(folder: Path, trainer_pid: int, gpus: GpuProbe) -> dict[str, Any]:
     """Processor, memory, free disk of `folder`, memory of the trainer with its children, and GPUs.
 
     Bytes, watts, degrees Celsius, unix seconds, shares of 1. What cannot be read is None; never raises.
-    "cpu" is the share since the last call in this process. "gpu_note" says what is amiss with the GPUs.
+    "cpu" is the share since the last call in this process. "gpu_note" says what is amiss with the GPUs,
+    and "xids" are the driver's errors since the last call.
     """
     cpu = _or_none(psutil.cpu_percent)
     memory = _or_none(psutil.virtual_memory)
@@ -30,7 +31,8 @@ def sample(folder: Path, trainer_pid: int, gpus: GpuProbe) -> dict[str, Any]:
         "trainer_rss": _or_none(lambda: _resident(processes)),
         "gpus": found,
     }
-    return record if note is None else {**record, "gpu_note": note}
+    xids = gpus.take_xids()
+    return record | ({} if note is None else {"gpu_note": note}) | ({"xids": xids} if xids else {})
 
 
 def _family(pid: int) -> list[psutil.Process]:

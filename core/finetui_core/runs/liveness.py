@@ -239,5 +239,8 @@ def _alive(
         return RunState("starting", "no heartbeat yet", attempt.started_at)
     step_age = heartbeat.step_age_s + beat_age
     if heartbeat.phase == "training" and step_age > max(STALLED_AFTER, STALLED_STEPS * (step_seconds or 0)):
-        return RunState("stalled", f"no step for {duration(step_age)}", heartbeat.t - heartbeat.step_age_s)
+        frozen = beat_age > STALLED_AFTER  # with its heartbeat: nothing in it runs
+        doing = "and no heartbeat" if frozen else f"after step {heartbeat.step}"
+        reason = f"no step for {duration(step_age)}, {doing}; see log/{attempt.attempt:04d}.txt"
+        return RunState("stalled", reason, heartbeat.t - heartbeat.step_age_s)
     return RunState(_BY_PHASE.get(heartbeat.phase, "running"), heartbeat.phase, attempt.started_at)

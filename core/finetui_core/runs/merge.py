@@ -49,3 +49,13 @@ def within(records: Sequence[Record], limit: int | None) -> Sequence[Record]:
     if limit is None:
         return records
     return records[: bisect_right(records, limit, key=lambda record: int(record["step"]))]
+
+
+def in_order(events: list[Record], troubles: list[Record]) -> list[Record]:
+    """Both, by their times; as they come where nothing was amiss."""
+    return sorted([*events, *troubles], key=_time) if troubles else events
+
+
+def _time(event: Record) -> float:
+    when = event.get("t")
+    return float(when) if isinstance(when, int | float) else 0.0

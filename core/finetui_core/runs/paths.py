@@ -64,6 +64,11 @@ class RunPaths:
         return self.root / "events.jsonl"
 
     @property
+    def trouble(self) -> Path:
+        """What the supervisor found amiss with the machine: alarms, beside those of the trainer."""
+        return self.root / "trouble.jsonl"
+
+    @property
     def heartbeat(self) -> Path:
         return self.root / "heartbeat.json"
 

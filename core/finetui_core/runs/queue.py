@@ -23,6 +23,7 @@ from finetui_core.errors import InputError, Problem, RunFailed
 from finetui_core.files import write_atomically
 from finetui_core.runs.command import child_environment
 from finetui_core.runs.lock import held, is_file_locked, take_lock
+from finetui_core.runs.logind import at_logout
 from finetui_core.runs.paths import RunPaths, run_ids
 from finetui_core.runs.records import Queued, read_small
 
@@ -240,7 +241,13 @@ def start_worker(root: Path) -> bool:
     said_before = os.fstat(log).st_size
     try:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "finetui_core.runs.queue_worker", str(root.absolute())],
+            [
+                *at_logout().prefix,
+                sys.executable,
+                "-m",
+                "finetui_core.runs.queue_worker",
+                str(root.absolute()),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -13,7 +13,7 @@ from finetui_core.runs.alarms import as_facts, standing_alarms
 from finetui_core.runs.columns import Columns
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.liveness import Here, RunState, judge
-from finetui_core.runs.merge import within
+from finetui_core.runs.merge import in_order, within
 from finetui_core.runs.metrics import MetricFiles, Steps
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Attempt, Heartbeat, Identity, Queued, Record, read_small
@@ -71,6 +71,7 @@ class RunView:
         self._here = here or Here()
         self._beat_seen_at = clock()
         self._event_tail = Tail(paths.events)
+        self._trouble_tail = Tail(paths.trouble)
         self._event_restarts = 0
         self._metrics = MetricFiles(paths.metrics)
         self.most = most
@@ -145,6 +146,8 @@ class RunView:
         if restarted:
             self._event_restarts = self._event_tail.restarts
             self.events = []
+            self._trouble_tail = Tail(self.paths.trouble)
+        new = in_order(new, self._trouble_tail.read())
         self.events.extend(new)
         self._event_attempts |= {event["attempt"] for event in new if isinstance(event.get("attempt"), int)}
         return restarted or bool(new)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetui_core.runs.alarms import is_grave, kind_in_words
-from finetui_core.wording import count, loss, perplexity, size
+from finetui_core.wording import count, duration, loss, perplexity, size
 
 
 def event_sentence(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -89,6 +89,12 @@ def _meter_off(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"the meter {event['meter']} is switched off: {event['reason']}", "warning"
 
 
+def _hang(event: Mapping[str, Any]) -> tuple[str, str]:
+    stack = [str(frame) for frame in event["stack"]]
+    where = f": {' > '.join(stack)}" if stack else ""
+    return f"no progress for {duration(event['seconds'])}, {event['phase']}{_at_step(event)}{where}", "bad"
+
+
 def _error(event: Mapping[str, Any]) -> tuple[str, str]:
     problems = [
         " – ".join(str(part) for part in (p.get("where"), p.get("what"), p.get("hint")) if part)
@@ -136,6 +142,7 @@ _SENTENCES = {
     "alarm": _alarm,
     "alarm_over": _alarm_over,
     "meter_off": _meter_off,
+    "hang": _hang,
     "error": _error,
     "resumed": _resumed,
     "restart": _restart,

@@ -26,14 +26,17 @@ from finetui_core.hardware.sample import sample
 from finetui_core.runs.command import child_environment, trainer_command, trainer_environment
 from finetui_core.runs.devices import CPU
 from finetui_core.runs.endings import judged_end, next_attempt, seen_of, tell_end, verify_gone
+from finetui_core.runs.frozen import Stillness
 from finetui_core.runs.leftovers import MARK, adopt_orphans, end_left_behind
 from finetui_core.runs.lock import is_locked, take_lock
+from finetui_core.runs.logind import at_logout
 from finetui_core.runs.mailbox import refuse_all
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.pidfd import hold_child, let_go
 from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End, Queued, read_small
 from finetui_core.runs.restarts import DEFAULT_RESTARTS, Death, Rules
+from finetui_core.runs.trouble import TroubleFinder
 from finetui_core.runs.watching import FORWARDED, Told, end_group, wait_for_end
 from finetui_core.runs.writer import RecordFile, write_attempt
 
@@ -54,7 +57,8 @@ def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None 
     With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
     has been started. Raises RunFailed when it was not, with the reason.
     """
-    command = [sys.executable, "-m", "finetui_core.runs.supervisor", str(paths.root.absolute())]
+    command = [*at_logout().prefix, sys.executable, "-m", "finetui_core.runs.supervisor"]
+    command.append(str(paths.root.absolute()))
     if resumed_from is not None:
         command += ["--resumed-from", resumed_from]
     if device is not None:
@@ -244,11 +248,15 @@ def _sampled(paths: RunPaths, number: int, trainer_pid: int) -> Iterator[None]:
 def _sample_until(over: threading.Event, paths: RunPaths, number: int, trainer_pid: int) -> None:
     """Runs in a thread of its own: whatever happens here, the trainer's end is still waited for."""
     samples = RecordFile(paths.system(number))
-    gpus = GpuProbe()
+    trouble = TroubleFinder(paths, number, Stillness(paths, trainer_pid))
+    gpus = GpuProbe(listens=True)
     psutil.cpu_percent()  # the first reading only sets the start of the next
     while not over.wait(_SAMPLE_EVERY):
-        samples.append(sample(paths.root, trainer_pid, gpus))
+        now = sample(paths.root, trainer_pid, gpus)
+        samples.append(now)
+        trouble.see(now)
     samples.close()
+    trouble.close()
 
 
 def _open_log(path: Path) -> int:

@@ -28,7 +28,7 @@ _RETRY_FOR = 60.0  # seconds of trying to write an attempt's record on a full di
 
 
 class RecordFile:
-    """Appends records to one file; one thread appends. No failure of the disk is raised.
+    """Appends records to one file; any thread may. No failure of the disk is raised.
 
     A record that cannot be written waits for the next `append`; of more than 10,000 old ones are given up
     and counted in `lost`. With `durable` each record is on disk when `append` returns.
@@ -38,19 +38,22 @@ class RecordFile:
         self.path = path
         self.lost = 0
         self._durable = durable
+        self._appending = threading.Lock()
         self._waiting: deque[bytes] = deque()
         self._descriptor: int | None = None
 
     def append(self, record: Mapping[str, Any] | msgspec.Struct) -> None:
         """Add one record as one line. Raises TypeError where JSON cannot hold it."""
-        self._waiting.append(encode_line(record))
-        if len(self._waiting) > _MOST_WAITING:
-            del self._waiting[1]  # the first may be half written
-            self.lost += 1
-        with suppress(OSError):
-            self._write_waiting()
-            if self._durable:
-                self.sync()
+        line = encode_line(record)
+        with self._appending:
+            self._waiting.append(line)
+            if len(self._waiting) > _MOST_WAITING:
+                del self._waiting[1]  # the first may be half written
+                self.lost += 1
+            with suppress(OSError):
+                self._write_waiting()
+                if self._durable:
+                    self.sync()
 
     def sync(self) -> None:
         """Flush to disk; any thread may call it."""

@@ -5,6 +5,7 @@ Its exit codes are those of `runs.exit_codes`; 0 is also an end that was asked f
 
 import argparse
 import contextlib
+import faulthandler
 import os
 import sys
 import time
@@ -24,6 +25,7 @@ from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.train.last_words import last_words
 from finetui_core.train.output import Output, Recorded, Silent
+from finetui_core.train.watchdog import watched
 
 if TYPE_CHECKING:
     from finetui_core.recipe.options import Recipe
@@ -35,6 +37,7 @@ def main() -> int:
     parser.add_argument("--attempt", type=int, required=True)
     arguments = parser.parse_args()
     os.umask(0o077)
+    faulthandler.enable()  # a crash in native code leaves its stacks in the log
     paths = RunPaths(arguments.run.absolute())
     keep_lock_from_children(paths)
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
@@ -42,7 +45,8 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         writer = RunWriter(paths, arguments.attempt)
         stack.callback(writer.close)
-        return train(paths, Recorded(writer, stack.enter_context(Heartbeat(paths))))
+        output = Recorded(writer, stack.enter_context(Heartbeat(paths)))
+        return train(paths, stack.enter_context(watched(output)))
 
 
 def train(paths: RunPaths, output: Output) -> int:
@@ -102,7 +106,8 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
     if checkpoint is None:
         output.event("data_check", **data_check_event(session))
-        print(session.data.report.verdict, file=sys.stderr)
+        with contextlib.suppress(OSError):  # a log on a full disk must not end the run
+            print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
     rates = read_small(paths.rate_range, RateRange)
     if rates is not None:

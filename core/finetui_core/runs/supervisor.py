@@ -20,7 +20,7 @@ import msgspec
 import psutil
 
 from finetui_core.errors import RunFailed
-from finetui_core.files import write_atomically
+from finetui_core.files import open_private, write_atomically
 from finetui_core.hardware.nvml import GpuProbe
 from finetui_core.hardware.oom import oom_kills
 from finetui_core.hardware.sample import sample
@@ -29,10 +29,12 @@ from finetui_core.runs.devices import CPU
 from finetui_core.runs.liveness import signal_name
 from finetui_core.runs.lock import is_locked, take_lock
 from finetui_core.runs.mailbox import refuse_all
+from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End, Queued, read_small
 from finetui_core.runs.writer import RecordFile
+from finetui_core.secrets import redact_output
 
 __all__ = ["BUSY", "is_locked", "launch", "main", "run_attempt"]
 
@@ -47,8 +49,10 @@ def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None 
     """Start a supervisor that survives this process and its terminal, and return its pid.
 
     With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
-    has been started. Raises RunFailed when it was not, with the reason.
+    has been started. Raises RunFailed when it was not, with the reason, and InputError where the run is not this
+    user's to write.
     """
+    require_own(paths)
     command = [sys.executable, "-m", "finetui_core.runs.supervisor", str(paths.root.absolute())]
     if resumed_from is not None:
         command += ["--resumed-from", resumed_from]
@@ -227,7 +231,7 @@ def _sample_until(over: threading.Event, paths: RunPaths, number: int, trainer_p
 
 
 def _open_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return open_private(path, os.O_WRONLY | os.O_APPEND)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -237,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from-queue-on", metavar="DEVICE")
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    redact_output()
     paths = RunPaths(options.run)
     try:
         resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])

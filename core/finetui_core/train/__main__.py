@@ -19,6 +19,7 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
 from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
+from finetui_core.secrets import redact_output
 from finetui_core.train.output import Output, Recorded, Silent
 
 
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--attempt", type=int, required=True)
     arguments = parser.parse_args()
     os.umask(0o077)
+    redact_output()
     paths = RunPaths(arguments.run.absolute())
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
         return train(paths, Silent())

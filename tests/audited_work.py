@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from auditing import TESTS, Seen, environment, faults, seen_in
-from training import write_project
+from training import RECIPE, write_project
 
 FTUI = (sys.executable, "-m", "finetui_core.cli.main")
 
@@ -21,6 +21,13 @@ def watched(
     )
     assert done.returncode in codes, f"{command} ended with {done.returncode}: {done.stderr}"
     return done.stdout + done.stderr
+
+
+def listing(folder: Path, by: Mapping[str, str]) -> Iterator[str]:
+    """What takes no time."""
+    for command in (["runs"], ["recipe", "check", str(folder / "recipe.toml")], ["settings"]):
+        watched([*FTUI, *command], folder, by, codes=(0, 2))
+        yield command[0]
 
 
 def viewing(folder: Path, by: Mapping[str, str]) -> Iterator[str]:
@@ -51,7 +58,7 @@ def training(folder: Path, by: Mapping[str, str]) -> Iterator[str]:
     yield "stop"
     watched([*FTUI, "resume", "halves"], folder, by, codes=(0, 2))
     yield "resume"
-    watched([*FTUI, "compare", "whole", "--arms", "zero-shot,tuned"], folder, by, codes=(0, 1, 3))
+    watched([*FTUI, "compare", "whole", "--arms", "zero_shot,tuned"], folder, by, codes=(0, 1, 3))
     yield "compare"
 
 
@@ -65,11 +72,15 @@ def _wait_until_ended(folder: Path, by: Mapping[str, str]) -> None:
 
 
 def audited(folder: Path, *parts: str) -> tuple[list[str], list[Seen], list[Seen]]:
-    """Do the parts ("viewing", "training") below `folder`; returns what was done, what was seen, the faults."""
+    """Do parts ("listing", "viewing", "training") below `folder`: what was done, what was seen, and the faults."""
     log, home, project = folder / "audit.jsonl", folder / "home", folder / "project"
-    write_project(project)
+    if parts == ("listing",):  # needs no model
+        project.mkdir()
+        (project / "recipe.toml").write_text(RECIPE, encoding="utf-8")
+    else:
+        write_project(project)
     by = environment(log, home)
-    every = {"training": training, "viewing": viewing}
+    every = {"training": training, "viewing": viewing, "listing": listing}
     done = [name for part in parts for name in every[part](project, by)]
     seen = seen_in(log)
     return done, seen, faults(seen, [home, project, log])

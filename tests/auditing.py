@@ -35,6 +35,7 @@ class Seen:
 
 
 CODE_MAKERS: Mapping[str, str] = {
+    "the command line": "what the process was started with",
     "/dataclasses.py": "writes the methods of a dataclass from its fields",
     "/collections/__init__.py": "writes the methods of a namedtuple from its fields",
     "/typing.py": "reads an annotation that is a text",

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import subprocess
 import sys
 import time
 import warnings
@@ -13,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import psutil
 
 from finetui_core.cli.main import main
 from finetui_core.files import write_atomically
@@ -20,10 +22,10 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End
 from finetui_core.secrets import RedactedStream
-from secret_shapes import Secret, as_written
-from training import new_run, train_here
+from secret_shapes import Secret, as_written, leaked, texts_below
+from training import new_run, train_here, write_project
 
-STEPS = 2
+STEPS = 3
 
 
 class Talkative:
@@ -114,6 +116,13 @@ def said_of(paths: RunPaths, environment: Mapping[str, str]) -> dict[str, str]:
     return {" ".join(command[:1] + command[3:]): _said(command, environment)[1] for command in commands}
 
 
+def compared(paths: RunPaths, environment: Mapping[str, str]) -> str:
+    """What the comparison of a run prints; its page and answers lie in the run."""
+    code, said = _said(["compare", str(paths.root), "--arms", "zero_shot,tuned"], environment)
+    assert code in (0, 1, 3) and (paths.report / "compare" / "report.md").exists(), said
+    return said
+
+
 def _said(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
     out, err = io.StringIO(), io.StringIO()
     with (
@@ -149,3 +158,59 @@ def refusals(
         if place != "--name":
             code, said = _said(["recipe", "check", str(other), "--json", *arguments], environment)
             yield f"recipe check, {place}", code, said, False
+
+
+TELLING = """
+import logging, os, sys, warnings
+
+def tell(event, arguments):
+    if event == "import" and arguments[0] == "finetui_core.train.tally" and os.environ.get("FTUI_TELLS"):
+        os.environ.pop("FTUI_TELLS")
+        for name in os.environ["FTUI_NAMES"].split():
+            print("using", os.environ[name])
+            warnings.warn("found " + os.environ[name])
+            logging.getLogger("transformers").warning("loading with %s", os.environ[name])
+        raise RuntimeError("refused " + " ".join(os.environ[name] for name in os.environ["FTUI_NAMES"].split()))
+
+sys.addaudithook(tell)
+"""
+"""A sitecustomize: a library of the trainer that tells the secrets of the environment, and then fails by them."""
+
+
+def command_lines(folder: Path, secrets: Sequence[Secret]) -> tuple[dict[str, str], list[str]]:
+    """A run that is started as a user does, with secrets in its environment: what its processes are called by, print
+    and leave, and where a secret is in that."""
+    recipe = write_project(folder)
+    (folder / "site").mkdir()
+    (folder / "site" / "sitecustomize.py").write_text(TELLING)
+    paths = [str(folder / "site"), *sys.path]
+    environment = {
+        **os.environ,
+        **{secret.variable: secret.text for secret in secrets},
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "FTUI_NAMES": " ".join(secret.variable for secret in secrets),
+        "FTUI_TELLS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "finetui_core.cli.main",
+        "train",
+        str(recipe),
+        "--runs",
+        str(folder / "runs"),
+    ]
+    with (folder / "out.txt").open("wb") as out:
+        child = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        seen: dict[str, str] = {}
+        while child.poll() is None:
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    seen[f"command line of {process.pid}"] = " ".join(process.cmdline())
+            time.sleep(0.02)
+    assert child.returncode == 1 and len(seen) >= 2
+    logs = "".join(path.read_text() for path in (folder / "runs").glob("*/log/0001.txt"))
+    assert "refused [redacted" in logs and "loading with [redacted" in logs, logs
+    seen |= texts_below(folder / "runs") | {"printed": (folder / "out.txt").read_text()}
+    return seen, leaked(secrets, seen)

@@ -33,8 +33,14 @@ def _watch(file: str) -> None:
     getframe, writes, absolute, fsdecode = sys._getframe, os.write, os.path.abspath, os.fsdecode
 
     def origin() -> str:
-        """The file whose code asked for it, past the modules of the library that only pass it on."""
-        frame = getframe(3)
+        """The file whose code asked for it, past the modules of the library that only pass it on.
+
+        The interpreter itself asks for the code of its command line.
+        """
+        try:
+            frame = getframe(3)
+        except ValueError:
+            return "the command line"
         while frame.f_back is not None and (
             frame.f_code.co_filename.endswith(_PASSING) or frame.f_code.co_filename.startswith("<frozen")
         ):

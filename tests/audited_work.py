@@ -44,6 +44,12 @@ def viewing(folder: Path, by: Mapping[str, str]) -> Iterator[str]:
     yield "every screen"
 
 
+def one_run(folder: Path, by: Mapping[str, str]) -> Iterator[str]:
+    """A run from its start to its end."""
+    watched([*FTUI, "train", "recipe.toml", "--name", "whole", "--set", "train.max_steps=3"], folder, by)
+    yield "train"
+
+
 def training(folder: Path, by: Mapping[str, str]) -> Iterator[str]:
     """A run that is trained, stopped, resumed and compared."""
     watched([*FTUI, "train", "recipe.toml", "--name", "whole", "--set", "train.max_steps=3"], folder, by)
@@ -72,7 +78,7 @@ def _wait_until_ended(folder: Path, by: Mapping[str, str]) -> None:
 
 
 def audited(folder: Path, *parts: str) -> tuple[list[str], list[Seen], list[Seen]]:
-    """Do parts ("listing", "viewing", "training") below `folder`: what was done, what was seen, and the faults."""
+    """Do parts (the names in `every`) below `folder`: what was done, what was seen, and the faults."""
     log, home, project = folder / "audit.jsonl", folder / "home", folder / "project"
     if parts == ("listing",):  # needs no model
         project.mkdir()
@@ -80,7 +86,7 @@ def audited(folder: Path, *parts: str) -> tuple[list[str], list[Seen], list[Seen
     else:
         write_project(project)
     by = environment(log, home)
-    every = {"training": training, "viewing": viewing, "listing": listing}
+    every = {"run": one_run, "training": training, "viewing": viewing, "listing": listing}
     done = [name for part in parts for name in every[part](project, by)]
     seen = seen_in(log)
     return done, seen, faults(seen, [home, project, log])

@@ -46,16 +46,17 @@ CODE_MAKERS: Mapping[str, str] = {
     "/sympy/": "writes functions from its own tables; torch imports it",
     "/attr/": "writes the methods of a class from its fields",
     "/pydantic/": "reads an annotation that is a text",
-    "/jinja2/": "the template worker: under limits of time and memory",
     "/typing_extensions.py": "reads an annotation that is a text",
     "/scipy/": "writes functions from its own sources; libraries import it",
-    "/huggingface_hub/": "writes the methods of a dataclass from its fields",
+    "/huggingface_hub/": "writes a dataclass's methods from its fields; fills in its own model card template",
     "/pyparsing/": "writes functions from its own sources",
     "/typing_inspection/": "looks for the names of the typing module",
     "/mpmath/": "writes functions from its own tables; sympy imports it",
     "/ast.py": "reads a text as a syntax tree, and runs nothing",
 }
 """Where code from texts may come from: the texts are the library's own, never data."""
+CHAT_TEMPLATES = "/transformers/utils/chat_template_utils.py"
+"""What makes code of a chat template, which is a stranger's: only in the worker, under limits of time and memory."""
 PICKLES: Mapping[str, str] = {}
 """Where a pickle may be read; nowhere."""
 SHELLS: Mapping[str, str] = {
@@ -74,8 +75,9 @@ def environment(log: Path, home: Path) -> dict[str, str]:
     (home / "tmp").mkdir(exist_ok=True)
     before = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     paths = [str(AUDITED), *before, str(TESTS.parent / "core"), str(TESTS.parent / "tui"), str(TESTS)]
+    inherited = {name: value for name, value in os.environ.items() if name != "TORCHINDUCTOR_CACHE_DIR"}
     return {
-        **os.environ,
+        **inherited,
         "FTUI_AUDIT": str(log),
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -105,7 +107,9 @@ def _is_fault(one: Seen, folders: Sequence[str]) -> bool:
         case "pickle" | "marshal":
             return not _from(one, PICKLES)
         case "exec" | "compile":
-            return not _from(one, CODE_MAKERS) or ("/jinja2/" in one.origin and not _is_template_worker(one))
+            return not (
+                _from(one, CODE_MAKERS) or (_is_template_worker(one) and CHAT_TEMPLATES in one.origin)
+            )
         case "write":
             return not _may_write(one.detail, folders)
         case "program":

@@ -46,8 +46,11 @@ _FORMS = {
     "Anthropic key": ("sk-ant-", rf"{_}sk-ant-[\w-]{{20,}}"),
     "OpenAI key": ("sk-", rf"{_}sk-(?=[\w-]*\d)(?:proj-|svcacct-|admin-|or-v1-)?[\w-]{{20,}}"),
     "Hugging Face token": ("hf_ api_org_", rf"{_}(?:hf|api_org)_[A-Za-z0-9]{{20,}}"),
-    "GitHub token": ("gh github_pat_", rf"{_}(?:gh[pousr]_[A-Za-z0-9]{{20,}}|github_pat_\w{{20,}})"),
-    "GitLab token": ("gl", rf"{_}gl(?:pat|dt|rt|ptt|cbt)-[\w-]{{16,}}"),
+    "GitHub token": (
+        "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+        rf"{_}(?:gh[pousr]_[A-Za-z0-9]{{20,}}|github_pat_\w{{20,}})",
+    ),
+    "GitLab token": ("glpat- gldt- glrt- glptt- glcbt-", rf"{_}gl(?:pat|dt|rt|ptt|cbt)-[\w-]{{16,}}"),
     "AWS access key": ("AKIA ASIA", rf"{_}(?:AKIA|ASIA)[A-Z0-9]{{16}}(?![A-Za-z0-9])"),
     "Google key": ("AIza GOCSPX- ya29.", rf"{_}(?:AIza[\w-]{{35}}|GOCSPX-[\w-]{{20,}}|ya29\.[\w-]{{20,}})"),
     "Slack token": (
@@ -64,7 +67,7 @@ _FORMS = {
     "npm token": ("npm_", rf"{_}npm_[A-Za-z0-9]{{30,}}"),
     "PyPI token": ("pypi-", rf"{_}pypi-[\w-]{{40,}}"),
     "vendor key": (
-        "gsk_ r8_ do shp dckr_pat_ nvapi- pplx- tgp_v1_",
+        "gsk_ r8_ dop_v1 doo_v1 shpat shpss dckr_pat nvapi pplx tgp_v1",
         rf"{_}(?:gsk|r8|dop_v1|doo_v1|shpat|shpss|dckr_pat|nvapi|pplx|tgp_v1)[_-](?=[\w-]*\d)[\w-]{{20,}}",
     ),
     "header": (
@@ -78,6 +81,20 @@ _ASSIGNED = (
     rf"(?P<before>(?P<name>\b[A-Z][A-Z0-9_]{{0,40}}_{_WORDS}\b|(?<![A-Za-z0-9])(?i:{_FIELD})\b)"
     r"[\"']?\s{0,2}[=:]\s{0,2}[\"']?(?i:Bearer |Basic )?)(?!\[redacted)(?P<value>[^\s\"',;&}\]]{8,})"
 )
+_NAMES = (
+    "key",
+    "token",
+    "secret",
+    "pass",
+    "pwd",
+    "credential",
+    "auth",
+    "connection_string",
+    "dsn",
+    "cookie",
+    "webhook",
+)
+"""One of these stands in each name of a secret, in small letters."""
 _BASE64_LINE = r"[A-Za-z0-9+/=\s]*"
 del _
 _compiled = lru_cache(maxsize=None)(re.compile)
@@ -277,7 +294,8 @@ def _named(found: "re.Match[str]") -> str:
 def _without_forms(text: str) -> str:
     for kind, form in _forms_in(text):
         text = form.sub(partial(_hidden, kind), text)
-    if "=" in text or ":" in text:
+    small = text.lower()
+    if any(mark in small for mark in _NAMES):
         text = _compiled(_ASSIGNED).sub(lambda found: f"{found['before']}[redacted {found['name']}]", text)
     return text
 

@@ -27,6 +27,10 @@ _PASSING = (
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
+def _passes_on(file: str) -> bool:
+    return file.endswith(_PASSING) or "/jinja2/" in file or file.startswith("<frozen")
+
+
 def _watch(file: str) -> None:
     log = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     seen: set[tuple[str, str, str]] = set()
@@ -41,9 +45,7 @@ def _watch(file: str) -> None:
             frame = getframe(3)
         except ValueError:
             return "the command line"
-        while frame.f_back is not None and (
-            frame.f_code.co_filename.endswith(_PASSING) or frame.f_code.co_filename.startswith("<frozen")
-        ):
+        while frame.f_back is not None and _passes_on(frame.f_code.co_filename):
             frame = frame.f_back
         return str(frame.f_code.co_filename)
 

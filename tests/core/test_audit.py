@@ -14,6 +14,7 @@ PLANTED = {
     "import marshal; marshal.loads(marshal.dumps(1))": "marshal",
     "eval('1 + 1')": "compile <string>",
     "exec('x = 1')": "exec <string>",
+    "import jinja2; jinja2.Environment().from_string('x').render()": "compile <template>",
     "open({elsewhere!r}, 'w')": "write",
     "import os; os.open({elsewhere!r}, os.O_RDWR | os.O_CREAT)": "write",
     "import os; os.mkdir({elsewhere!r})": "write",

@@ -42,10 +42,28 @@ def of_a_run(folder: Path, secrets: list[Secret], *, in_environment: bool) -> tu
     return len(places), leaked(secrets, places)
 
 
+def of_processes(folder: Path, secrets: list[Secret]) -> tuple[int, list[str]]:
+    """The same for a run that is started as a user does, with the command lines of its processes."""
+    places, left = command_lines(folder, secrets)
+    return len(places), left
+
+
+def of_refusals(folder: Path, secrets: list[Secret]) -> tuple[int, int, list[str]]:
+    """Answers looked through, secrets put into recipes and arguments, and those that were let in or quoted."""
+    recipe, looked, left = write_project(folder), 0, list[str]()
+    for secret in secrets:
+        for place, code, said, made in refusals(recipe, secret, {secret.variable: secret.text}):
+            looked += 1
+            if code != 2 or made or leaked([secret], {place: said}):
+                left.append(f"{secret.shape} in {place}: exit code {code}")
+    return looked, looked, left
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--count", type=int, default=1, help="rounds, each with other secrets")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", default="environment,texts,processes,refusals")
     options = parser.parse_args()
     began = time.monotonic()
     for name in list(os.environ):
@@ -54,20 +72,18 @@ def main() -> int:
     looked, put, refused, wrong = 0, 0, 0, list[str]()
     for number in range(options.count):
         secrets = drawn_secrets(random.Random(options.seed + number))
-        for in_environment in (True, False):
+        for part in options.parts.split(","):
             with tempfile.TemporaryDirectory() as folder:
-                places, left = of_a_run(Path(folder), secrets, in_environment=in_environment)
-            looked, put, wrong = looked + places, put + len(secrets), wrong + left
-        with tempfile.TemporaryDirectory() as folder:
-            lines, left = command_lines(Path(folder), secrets)
-            looked, wrong = looked + len(lines), wrong + left
-        with tempfile.TemporaryDirectory() as folder:
-            recipe = write_project(Path(folder))
-            for secret in secrets:
-                for place, code, said, made in refusals(recipe, secret, {secret.variable: secret.text}):
-                    looked, put, refused = looked + 1, put + 1, refused + (code == 2)
-                    wrong += leaked([secret], {place: said})
-                    wrong += [f"{secret.shape} in {place} was not refused"] if code != 2 or made else []
+                if part == "refusals":
+                    places, answers, left = of_refusals(Path(folder), secrets)
+                    put, refused = put + answers, refused + answers - len(left)
+                elif part == "processes":
+                    places, left = of_processes(Path(folder), secrets)
+                    put += len(secrets)
+                else:
+                    places, left = of_a_run(Path(folder), secrets, in_environment=part == "environment")
+                    put += len(secrets)
+            looked, wrong = looked + places, wrong + left
     for text in wrong:
         print(text)
     print(

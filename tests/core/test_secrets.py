@@ -62,6 +62,12 @@ def test_every_shape_is_known_by_the_variable_that_holds_it(
     assert leaked([secret], {"line": json.dumps(shown)}) == [] and (shown["t"], shown["step"]) == (1.5, 3)
 
 
+def test_the_search_for_what_is_left_finds_what_is_left() -> None:
+    for secret in SECRETS:
+        for text in (secret.text, repr(secret.text), json.dumps({"message": secret.text})):
+            assert leaked(SECRETS, {"a file": f"before {text} after"}) == [f"{secret.shape} in a file"]
+
+
 HARMLESS = (
     "step 12: loss 0.51, 1,204 tokens_per_second, pad_token: <|endoftext|>, eos_token_id=2",
     "step-000500 written (37.8 MB, sha256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08)",

@@ -39,6 +39,7 @@ check: $(VENV)/.ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+	$(BIN)/python tests/house_rules.py
 
 format: $(VENV)/.ready
 	$(BIN)/ruff check --fix .

@@ -1,7 +1,57 @@
-"""Writing files so that a reader never sees half of one."""
+"""Writing files so that a reader never sees half of one, and nobody else reads or redirects them."""
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+
+def private_folder(folder: Path) -> Path:
+    """Make a folder, and those above it that are missing, for this user alone, whatever the umask; returns it.
+
+    Raises OSError, also where something else has its name.
+    """
+    missing = []
+    for one in (folder, *folder.parents):
+        if one.exists():
+            break
+        missing.append(one)
+    for one in reversed(missing):
+        one.mkdir(mode=0o700, exist_ok=True)
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    return folder
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file of this user's own, for this user alone, and make it where there is none; returns its descriptor.
+
+    A link in its place is not followed, a pipe not waited for, and a file of another user not touched: each raises
+    OSError. A file that others may read is closed to them.
+    """
+    descriptor = _open_unfollowed(path, flags)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if status.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, f"it belongs to user {status.st_uid}", str(path))
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            os.fchmod(descriptor, 0o600)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_unfollowed(path: Path, flags: int) -> int:
+    flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link, which is not followed", str(path)) from error
+        raise
 
 
 def fsync_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetui_core.errors import InputError, Problem
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import config_folder
 from finetui_core.keymap import Actions, Keys, read_keymap
 from finetui_core.themes import DEFAULT
@@ -113,5 +113,5 @@ def keep_theme(path: Path, theme: str) -> None:
 
     document = tomlkit.parse(read_toml(path).text) if path.exists() else tomlkit.document()
     document["theme"] = theme
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     write_atomically(path, tomlkit.dumps(document).encode())

@@ -26,6 +26,7 @@ from finetui.themes import textual_theme
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.status_line import LEAST_HEIGHT, LEAST_WIDTH, StatusLine
 from finetui_core.errors import InputError, Problem
+from finetui_core.secrets import redact
 from finetui_core.settings import Loaded, Settings, keep_theme, settings_file, user_themes_folder
 from finetui_core.themes import DEFAULT, load_theme, theme_files
 
@@ -310,7 +311,7 @@ class Studio(App[None]):
 
     def notice(self, text: str, severity: SeverityLevel = "information") -> None:
         """Show `text` in a corner for some seconds; it may be anybody's."""
-        self.notify(safe(text, keep="\n"), severity=severity, timeout=NOTICE_SECONDS, markup=False)
+        self.notify(safe(redact(text), keep="\n"), severity=severity, timeout=NOTICE_SECONDS, markup=False)
 
     def _tell_problems(self, where: str, problems: Sequence[Problem]) -> None:
         if problems:

@@ -15,6 +15,7 @@ from finetui.compare_list import BEFORE_RUNS, compare_folder
 from finetui.data_child import follow
 from finetui_core.errors import InputError, Problem, RunFailed
 from finetui_core.evaluate.figures import ArmName, Plan, Working
+from finetui_core.files import open_private, private_folder
 from finetui_core.recipe.load import load_recipe
 from finetui_core.runs.command import child_environment
 from finetui_core.runs.paths import is_run
@@ -101,8 +102,9 @@ def begin(wanted: Wanted, root: Path) -> "tuple[subprocess.Popen[bytes], Path]":
     arguments = _arguments(planned.subject, root, planned.documents)
     command = [*launching.PROGRAM, *arguments, "--arms", ",".join(wanted.arms)]
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with log.open("ab") as file:
+        private_folder(folder)
+        file = open_private(log, os.O_WRONLY | os.O_APPEND)
+        try:
             child = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -111,6 +113,8 @@ def begin(wanted: Wanted, root: Path) -> "tuple[subprocess.Popen[bytes], Path]":
                 env=child_environment(),
                 start_new_session=True,
             )
+        finally:
+            os.close(file)
     except OSError as error:
         raise RunFailed(f"the comparison cannot be started: {error.strerror}") from error
     return child, log

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import state_folder
 
 MOST_BYTES = 74_994
@@ -54,5 +54,5 @@ def _to_terminal(content: bytes, osc52: Callable[[str], None], environ: Mapping[
 
 
 def _write(file: Path, content: bytes) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(file.parent)
     write_atomically(file, content, durable=False)

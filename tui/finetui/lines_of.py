@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar, overload
 
 from finetui.widgets.plot import Row
+from finetui_core.secrets import redact
 
 LONGEST = 8192
 """Bytes of a file that are taken as one line at most."""
@@ -175,7 +176,7 @@ class TextFile:
 
 
 def _row(line: bytes) -> Row:
-    text = _COLOUR_CODES.sub("", line.decode("utf-8", "backslashreplace").rstrip("\r\n"))
+    text = redact(_COLOUR_CODES.sub("", line.decode("utf-8", "backslashreplace").rstrip("\r\n")))
     return ((" ", ""), (text.rpartition("\r")[2], ""))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from finetui import launching
 from finetui.recipe_draft import Draft, new_draft, opened_draft
 from finetui_core.errors import InputError, Problem
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import state_folder
 from finetui_core.recipe.presets import preset_text
 from finetui_core.recipe.saving import Opened, open_recipe, save_recipe, write_new_recipe
@@ -118,7 +118,7 @@ def keep_unsaved(draft: Draft) -> None:
     )
     folder = state_folder() / _FOLDER
     with suppress(OSError):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         write_atomically(folder / f"{time.time_ns()}-{os.getpid()}.json", msgspec.json.encode(kept))
 
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import state_folder
 from finetui_core.runs.records import read_small
 
@@ -28,7 +28,7 @@ def keep(name: str, value: msgspec.Struct) -> None:
     """Keep `value` for the next start. Where that cannot be, the next start is as the last one was."""
     path = state_folder() / f"{name}.json"
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         write_atomically(path, msgspec.json.encode(value) + b"\n", durable=False)
 
 

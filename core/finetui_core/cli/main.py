@@ -6,6 +6,7 @@ Data goes to stdout, talk to stderr.
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -13,6 +14,7 @@ from finetui_core import __version__
 from finetui_core.cli.say import talk
 from finetui_core.errors import InputError, RunFailed
 from finetui_core.interface import Interface
+from finetui_core.secrets import redacted_stderr
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -63,11 +65,15 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None, interface: Interface | None = None) -> int:
     """Run one command and return its exit code. `interface` says what the screens know."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    with redacted_stderr():
+        return _run(list(sys.argv[1:] if argv is None else argv), interface or Interface())
+
+
+def _run(arguments: Sequence[str], interface: Interface) -> int:
     named = next((word for word in arguments if word in COMMANDS), None)
     try:
         options = build_parser(named).parse_args(arguments)
-        options.interface = interface or Interface()
+        options.interface = interface
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else BAD_INPUT
     try:
@@ -86,7 +92,8 @@ def main(argv: Sequence[str] | None = None, interface: Interface | None = None) 
         return DONE
     except Exception as error:
         if options.traceback:
-            raise
+            traceback.print_exc()
+            return FAILED
         talk(f"ftui failed: {type(error).__name__}: {error}")
         talk("    Run it again with: ftui --traceback ... and report what it prints.")
         return FAILED

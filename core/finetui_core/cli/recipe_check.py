@@ -11,6 +11,7 @@ from finetui_core.recipe.advice import Advice, advise
 from finetui_core.recipe.document import read_text
 from finetui_core.recipe.facts import look
 from finetui_core.recipe.load import Checked, check_recipe
+from finetui_core.secrets import redact
 
 DONE, BAD_INPUT = 0, 2
 _WIDEST = 100  # characters of a line that is shown
@@ -73,7 +74,7 @@ def _place(problem: Problem, file: str) -> tuple[int, int] | None:
 
 
 def _line(place: tuple[int, int] | None, lines: list[str]) -> str:
-    return lines[place[0] - 1].rstrip("\r") if place and place[0] <= len(lines) else ""
+    return redact(lines[place[0] - 1].rstrip("\r")) if place and place[0] <= len(lines) else ""
 
 
 def _as_json(place: tuple[int, int] | None, lines: list[str]) -> dict[str, Any]:

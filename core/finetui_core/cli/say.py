@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from finetui_core.secrets import redact_values, redacted
 from finetui_core.text import visible
 
 MOST_IN_TABLE = 400
@@ -19,13 +20,13 @@ def talk(text: str = "") -> None:
 
 
 def data(text: str) -> None:
-    """One line of the answer, on stdout."""
-    print(visible(text, keep="\n"), flush=True)
+    """One line of the answer, on stdout: it may be the user's own text, so only known values are kept back."""
+    print(visible(redact_values(text), keep="\n"), flush=True)
 
 
 def data_json(value: Any) -> None:
     """The answer as JSON, on stdout; infinite numbers become null, since JSON has none."""
-    print(json.dumps(_finite(value), ensure_ascii=True), flush=True)
+    print(json.dumps(_finite(redacted(value, forms=False)), ensure_ascii=True), flush=True)
 
 
 def _finite(value: Any) -> Any:

@@ -20,7 +20,9 @@ from finetui_core.preflight.history import Prediction, keep, prediction_file
 from finetui_core.recipe.document import read_text
 from finetui_core.recipe.load import load_recipe, recipe_json
 from finetui_core.recipe.overrides import apply_overrides
+from finetui_core.runs.ownership import require_safe_folder
 from finetui_core.runs.paths import RunPaths, create_run, runs_root
+from finetui_core.secrets import redacted_arguments, secrets_in
 
 NEEDED = ("torch", "transformers", "peft", "accelerate")
 
@@ -110,16 +112,18 @@ def make_run(
     `files` are further ones that the run has from the start, such as queued.json. Raises InputError for a bad
     recipe, for one that cannot fit on this machine unless `ignore_preflight`, and where no directory can be made.
     """
+    _refuse_secret_name(name or recipe_file.stem)
     recipe = load_recipe(recipe_file, overrides)
     require_training_libraries()
     text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
+    require_safe_folder(folder)
     if prediction is None:
         prediction = before_run(recipe, folder, ignore=ignore_preflight)
         talk(in_a_line(prediction))
     identity = {
         "versions": _versions(),
-        "argv": sys.argv,
+        "argv": redacted_arguments(sys.argv),
         "model": Path(recipe.model.name).name if Path(recipe.model.name).exists() else recipe.model.name,
         "method": recipe.train.method,
         "accept_data_errors": accept_data_errors,
@@ -147,6 +151,11 @@ def require_training_libraries() -> None:
                 hint="Install the trainer with: pip install 'finetui[train]'",
             )
         )
+
+
+def _refuse_secret_name(name: str) -> None:
+    for _, kind in secrets_in(name):
+        raise InputError(Problem(f"the run's name holds a secret ({kind})", "--name", "give it another name"))
 
 
 def _versions() -> dict[str, str]:

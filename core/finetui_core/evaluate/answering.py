@@ -29,6 +29,7 @@ from finetui_core.evaluate.page import compared_pair
 from finetui_core.evaluate.ratings import answers_key
 from finetui_core.evaluate.statistics import mcnemar, wilson
 from finetui_core.evaluate.subject import Subject
+from finetui_core.files import private_folder
 from finetui_core.runs.writer import RecordFile
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _opinions(path: Path) -> dict[int, Opinion]:
 
 @contextmanager
 def _records(path: Path) -> Iterator[RecordFile]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     file = RecordFile(path)
     try:
         yield file

@@ -31,8 +31,10 @@ from finetui_core.evaluate.kept_answers import ready_answers
 from finetui_core.evaluate.page import page
 from finetui_core.evaluate.scoring import Scoring, score_arm
 from finetui_core.evaluate.verdict import decide
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.runs.lock import take_file_lock
+from finetui_core.runs.ownership import require_own, require_safe_folder
+from finetui_core.runs.paths import RunPaths, is_run
 from finetui_core.runs.records import encode_line, read_small
 
 Progress = Callable[[int], None]
@@ -183,9 +185,15 @@ def _answered(
 
 
 def _make_folders(paths: ComparisonPaths) -> None:
+    """Raise InputError where they cannot be made, or must not: in the run of another user, say."""
+    run = RunPaths(paths.root.parents[1])
+    if is_run(run.root):
+        require_own(run)
+    else:
+        require_safe_folder(paths.root)
     try:
         for folder in (paths.root, paths.root / "prompts", paths.root / "answers"):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(folder)
     except OSError as error:
         what = f"the comparison's folder cannot be made: {error.strerror}"
         hint = "name another folder of runs with --runs"

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.evaluate.figures import Answer, Decoding, Ended, Prompt
+from finetui_core.secrets import redact
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 300.0
 MOST_BYTES = 4_000_000
@@ -240,7 +241,7 @@ def _detail(content: bytes) -> str:
         return ""
     error = value.get("error", value) if isinstance(value, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
-    return f": {' '.join(message.split())[:200]}" if isinstance(message, str) and message else ""
+    return f": {redact(' '.join(message.split()))[:200]}" if isinstance(message, str) and message else ""
 
 
 def _reply(content: bytes) -> Reply:

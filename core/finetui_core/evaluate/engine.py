@@ -19,6 +19,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.evaluate.answers_file import read_answers
 from finetui_core.evaluate.figures import Answer, Decoding, Prompt, TestRow
 from finetui_core.evaluate.rendering import Rendered, prompt_renderer, turn_ends
+from finetui_core.files import private_folder
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.writer import RecordFile
 from finetui_core.train.checkpoint import read_adapter
@@ -146,7 +147,7 @@ def answer_arm(
     working(count)
     if not left:
         return
-    answers_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(answers_file.parent)
     file = RecordFile(answers_file)
     try:
         for answers in _answers(loaded, which, left, row_of, decoding):

@@ -13,7 +13,7 @@ import msgspec
 
 from finetui_core.evaluate.answers_file import read_answers
 from finetui_core.evaluate.figures import Answer, ArmName, ComparisonPaths, Plan, Prompt, TestRow
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.runs.paths import run_ids
 from finetui_core.runs.records import encode_line
 
@@ -65,7 +65,7 @@ def ready_answers(paths: ComparisonPaths, plan: Plan, runs: Path) -> dict[ArmNam
     for arm, fingerprint in old.items():
         if plan.fingerprints.get(arm) != fingerprint and paths.answers(arm).exists():
             aside = _aside(paths, arm, fingerprint)
-            aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(aside.parent)
             paths.answers(arm).replace(aside)
     ready = {}
     for arm, fingerprint in plan.fingerprints.items():
@@ -94,7 +94,7 @@ def _answered(answers: Mapping[int, Answer]) -> int:
 
 
 def _write_lines(path: Path, answers: Iterable[Answer]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     write_atomically(path, b"".join(encode_line(one) for one in answers))
 
 

@@ -19,12 +19,13 @@ from finetui_core.data.export import exporter
 from finetui_core.data.split import prompt_digest
 from finetui_core.data.stages import Sets, read_sets
 from finetui_core.errors import InputError, Problem
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.recipe.defaults import default_epochs, total_steps
 from finetui_core.recipe.edit import set_value, unset
 from finetui_core.recipe.load import recipe_json
 from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.paths import FILE_OPTIONS, MODEL_NAME
+from finetui_core.runs.ownership import require_safe_folder
 from finetui_core.runs.paths import RunPaths, run_ids, slug
 from finetui_core.runs.reader import RunView
 
@@ -146,7 +147,8 @@ def _drawn(rows: Sequence[Row], most: int, seed: int) -> tuple[Row, ...]:
 
 def write_recipe(plan: ValuePlan, text: str, recipe: Recipe) -> Path:
     """The recipe of all runs, in their folder: the user's text with whole paths, and no share kept for validation."""
-    plan.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_safe_folder(plan.folder)
+    private_folder(plan.folder)
     for table, key in (MODEL_NAME, *FILE_OPTIONS):
         path = getattr(getattr(recipe, table), key)
         if path is not None:

@@ -14,13 +14,14 @@ from typing import Any
 import msgspec
 
 from finetui_core.errors import InputError, Problem, RunFailed
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.hardware.oom import oom_kills
 from finetui_core.preflight.figures import Memory, OutOfMemory, Phase, Probed
 from finetui_core.recipe.load import recipe_json
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.command import trainer_environment
 from finetui_core.runs.liveness import signal_name
+from finetui_core.runs.ownership import require_safe_folder
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import start_ticks
 
@@ -62,6 +63,7 @@ def probe(recipe: Recipe, *, folder: Path, cancelled: Callable[[], bool] = lambd
 def _make_folders(folder: Path) -> list[Path]:
     """A hidden folder beside the runs, after those that had to be made for it; what killed probes left is removed."""
     folder = folder.absolute()
+    require_safe_folder(folder)
     for left in folder.glob(f"{PREFIX}*"):
         pid = left.name.removeprefix(PREFIX).partition("-")[0]
         if not (pid.isdecimal() and start_ticks(int(pid))):
@@ -69,7 +71,7 @@ def _make_folders(folder: Path) -> list[Path]:
     made = [one for one in reversed((folder, *folder.parents)) if not one.exists()]
     own = folder / f"{PREFIX}{os.getpid()}-{os.urandom(3).hex()}"
     try:
-        own.mkdir(mode=0o700, parents=True)
+        private_folder(own)
     except OSError as error:
         what = f"no folder can be made there: {error.strerror}"
         raise InputError(Problem(what, str(folder), "name another one with --runs")) from error

@@ -13,6 +13,7 @@ from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.overrides import merge, parse_overrides
 from finetui_core.recipe.paths import resolve_paths
 from finetui_core.recipe.positions import Place, Positions, find_positions
+from finetui_core.recipe.secret_values import refuse_secrets
 from finetui_core.recipe.wording import printable
 
 
@@ -64,7 +65,9 @@ class Located:
 
 
 def check_recipe(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Checked:
-    """All that is known of a recipe's text, with its problems. Raises InputError where it is not TOML."""
+    """All that is known of a recipe's text, with its problems. Raises InputError where it is not TOML, and where it
+    holds a secret: then with nothing else, since other messages would quote it."""
+    refuse_secrets(text, name, overrides)
     settings, bad_overrides = parse_overrides(overrides)
     try:
         values = parse_toml(text, name)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.runs.paths import RunPaths, step_of
 from finetui_core.train.meters.figures import Measured, Overlaps, RowLosses
 
@@ -54,7 +54,7 @@ def keep_evaluation(paths: RunPaths, measured: Measured, rows: list[int], second
         overlap_val=None if overlaps is None else _list(overlaps.val),
         seconds=seconds,
     )
-    paths.evaluations.mkdir(mode=0o700, exist_ok=True)
+    private_folder(paths.evaluations)
     write_atomically(paths.evaluation(measured.step), msgspec.json.encode(kept) + b"\n", durable=False)
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import write_atomically
+from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import read_small
 
@@ -29,7 +30,8 @@ def read_labels(paths: RunPaths) -> Labels:
 
 
 def write_labels(paths: RunPaths, labels: Labels) -> None:
-    """Replace the labels of a run. Raises InputError where its folder cannot be written."""
+    """Replace the labels of a run. Raises InputError where its folder cannot be written or is another's."""
+    require_own(paths)
     try:
         write_atomically(paths.labels, msgspec.json.format(msgspec.json.encode(labels), indent=2) + b"\n")
     except OSError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from finetui_core import __version__
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import cache_folder
 from finetui_core.runs.summary import RunSummary
 
@@ -47,7 +47,7 @@ def keep_runs(root: Path, runs: Mapping[str, Kept]) -> None:
     """Keep them for the next start. Where that cannot be, the next start reads them all."""
     path = _path(root)
     with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(path.parent)
         write_atomically(path, msgspec.json.encode(_File(_MADE_BY, dict(runs))), durable=False)
 
 

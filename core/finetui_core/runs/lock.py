@@ -1,5 +1,6 @@
 """Locks that the kernel drops with their last holder; that of a run lets it be trained by one process at a time."""
 
+import errno
 import fcntl
 import os
 import time
@@ -7,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from finetui_core.files import open_private
+from finetui_core.runs.ownership import run_problems
 from finetui_core.runs.paths import RunPaths
 
 _TRIES = 5
@@ -18,7 +21,12 @@ _PAUSE = (
 
 
 def take_lock(paths: RunPaths) -> int | None:
-    """The descriptor that holds the run's lock; None if it is taken. Raises OSError."""
+    """The descriptor that holds the run's lock; None if it is taken.
+
+    Raises OSError, also where the run is not this user's to write.
+    """
+    for problem in run_problems(paths):
+        raise PermissionError(errno.EPERM, problem.what, problem.where)
     return take_file_lock(paths.lock)
 
 
@@ -46,7 +54,7 @@ def take_file_lock(path: Path) -> int | None:
     Where the file system has no locks (some mounts of Lustre and NFS) things go on without one.
     Raises OSError where the lock file cannot be made.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, os.O_RDWR)
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE)
@@ -81,7 +89,7 @@ def is_file_locked(path: Path) -> bool:
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Hold the lock for a moment, waiting for others who do. Raises OSError where the file cannot be made."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_private(path, os.O_RDWR)
     try:
         with suppress(OSError):  # no locks here
             fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -17,6 +17,7 @@ import msgspec
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import write_atomically
+from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths
 
 CommandName = Literal["checkpoint", "pause", "resume", "evaluate", "sample", "stop", "abort"]
@@ -34,9 +35,11 @@ class Command(msgspec.Struct, frozen=True):
 
 
 def send(paths: RunPaths, command: str) -> str:
-    """Drop a command into the mailbox and return its id. Raises InputError on an unknown command, OSError."""
+    """Drop a command into the mailbox and return its id. Raises InputError on an unknown command and on a
+    run of another user, OSError."""
     if command not in COMMANDS:
         raise InputError(Problem(f"unknown command {command!r}", "", f"known are: {', '.join(COMMANDS)}"))
+    require_own(paths)
     now = time.time_ns()
     content = {
         "id": f"{now:020d}-{secrets.token_hex(4)}",

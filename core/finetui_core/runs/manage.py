@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from finetui_core.errors import InputError, Problem
-from finetui_core.files import fsync_folder
+from finetui_core.files import fsync_folder, private_folder
 from finetui_core.runs.foreign_kinds import kind_of
 from finetui_core.runs.labels import Labels, read_labels, write_labels
 from finetui_core.runs.listing import summarise
@@ -108,7 +108,7 @@ def _move(paths: RunPaths, folder: Path) -> RunPaths:
         if lock is None:
             raise InputError(Problem(f"{paths.id} is being trained", str(paths.root), "stop it first"))
         try:
-            folder.mkdir(mode=0o700, exist_ok=True)
+            private_folder(folder)
             paths.root.rename(moved.root)
         finally:
             os.close(lock)

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 
 from finetui_core.errors import InputError, Problem
-from finetui_core.files import fsync_folder, write_atomically
+from finetui_core.files import fsync_folder, private_folder, write_atomically
 from finetui_core.runs.foreign_kinds import kind_of
 
 SCHEMA = 1
-_FOLDERS = (
+FOLDERS = (
     "attempts",
     "metrics",
     "system",
@@ -200,7 +200,7 @@ def create_run(
     created = time.time()
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(created))
     run_id = f"{stamp}-{slug(name)}-{secrets.token_hex(3)}"
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(root)
     unfinished = RunPaths(root / f".{run_id}")
     facts = {
         **identity,
@@ -211,7 +211,7 @@ def create_run(
         "recipe_sha256": hashlib.sha256(recipe_toml.encode()).hexdigest(),
     }
     try:
-        for folder in ("", *_FOLDERS):
+        for folder in ("", *FOLDERS):
             (unfinished.root / folder).mkdir(mode=0o700)
         write_atomically(unfinished.recipe, recipe_toml.encode())
         write_atomically(unfinished.resolved_recipe, _readable_json(resolved))

@@ -20,10 +20,11 @@ from typing import Literal
 import msgspec
 
 from finetui_core.errors import InputError, Problem, RunFailed
-from finetui_core.files import write_atomically
+from finetui_core.files import open_private, private_folder, write_atomically
 from finetui_core.runs.command import child_environment
 from finetui_core.runs.lock import held, is_file_locked, take_lock
 from finetui_core.runs.logind import at_logout
+from finetui_core.runs.ownership import require_own, require_safe_folder
 from finetui_core.runs.paths import RunPaths, run_ids
 from finetui_core.runs.records import Queued, read_small
 
@@ -117,10 +118,11 @@ def standstill(root: Path, number: int) -> str:
 
 @contextmanager
 def changing(root: Path) -> Iterator[None]:
-    """Keep the order to oneself for a moment. Raises InputError where the folder cannot be written."""
+    """Keep the order to oneself for a moment. Raises InputError where the folder cannot or must not be written."""
     queue = QueuePaths(root)
+    require_safe_folder(queue.folder)
     try:
-        queue.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(queue.folder)
         with held(queue.order):
             yield
     except OSError as error:
@@ -143,8 +145,9 @@ def encoded(queued: Queued) -> bytes:
 def add(root: Path, paths: RunPaths, place: float | None = None) -> None:
     """Put a run that does not go on into the queue, for its next attempt: at the end, or at a place it had before.
 
-    Raises InputError where it waits already.
+    Raises InputError where it waits already, or is another user's.
     """
+    require_own(paths)
     with changing(root):
         if waiting_run(paths):
             raise InputError(Problem(f"{paths.id} waits in the queue already", hint="see: ftui queue"))
@@ -237,7 +240,7 @@ def start_worker(root: Path) -> bool:
     if is_working(root) or is_paused(root) or not waiting(root):
         return False
     queue = QueuePaths(root)
-    log = os.open(queue.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = open_private(queue.log, os.O_WRONLY | os.O_APPEND)
     said_before = os.fstat(log).st_size
     try:
         worker = subprocess.Popen(

@@ -24,6 +24,7 @@ from finetui_core.runs.process import boot_id, host_name
 from finetui_core.runs.queue import BUSY, QueuePaths, Waiting, is_paused, remove, waiting, waiting_run
 from finetui_core.runs.records import Attempt, read_small
 from finetui_core.runs.supervisor import launch
+from finetui_core.secrets import redact_output
 
 POLL_EVERY = 0.5  # seconds
 
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("root", type=Path)
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    redact_output()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the runs that it starts inherit this
     return work(options.root)
 

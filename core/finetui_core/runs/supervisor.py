@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from finetui_core.errors import RunFailed
-from finetui_core.files import write_atomically
+from finetui_core.files import open_private, write_atomically
 from finetui_core.hardware.nvml import GpuProbe
 from finetui_core.hardware.oom import oom_kills
 from finetui_core.hardware.sample import sample
@@ -31,6 +31,7 @@ from finetui_core.runs.leftovers import MARK, adopt_orphans, end_left_behind
 from finetui_core.runs.lock import is_locked, take_lock
 from finetui_core.runs.logind import at_logout
 from finetui_core.runs.mailbox import refuse_all
+from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.pidfd import hold_child, let_go
 from finetui_core.runs.process import host_name, process_identity
@@ -39,6 +40,7 @@ from finetui_core.runs.restarts import DEFAULT_RESTARTS, Death, Rules
 from finetui_core.runs.trouble import TroubleFinder
 from finetui_core.runs.watching import FORWARDED, Told, end_group, wait_for_end
 from finetui_core.runs.writer import RecordFile, write_attempt
+from finetui_core.secrets import redact_output
 
 __all__ = ["BUSY", "is_locked", "launch", "main", "run_attempt"]
 
@@ -55,8 +57,10 @@ def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None 
     """Start a supervisor that survives this process and its terminal, and return its pid.
 
     With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
-    has been started. Raises RunFailed when it was not, with the reason.
+    has been started. Raises RunFailed when it was not, with the reason, and InputError where the run is not this
+    user's to write.
     """
+    require_own(paths)
     command = [*at_logout().prefix, sys.executable, "-m", "finetui_core.runs.supervisor"]
     command.append(str(paths.root.absolute()))
     if resumed_from is not None:
@@ -260,7 +264,7 @@ def _sample_until(over: threading.Event, paths: RunPaths, number: int, trainer_p
 
 
 def _open_log(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return open_private(path, os.O_WRONLY | os.O_APPEND)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -270,6 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--from-queue-on", metavar="DEVICE")
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    redact_output()
     paths = RunPaths(options.run)
     try:
         resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])

@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
-from finetui_core.files import write_atomically
+from finetui_core.files import open_private, write_atomically
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Attempt, encode_line
 from finetui_core.runs.records import Heartbeat as Beat
+from finetui_core.secrets import redacted, redacted_line
 
 _MOST_WAITING = 10_000  # records kept while they cannot be written
 _SYNC_EVERY = 5.0  # seconds; what a power cut may cost
@@ -43,8 +44,11 @@ class RecordFile:
         self._descriptor: int | None = None
 
     def append(self, record: Mapping[str, Any] | msgspec.Struct) -> None:
-        """Add one record as one line. Raises TypeError where JSON cannot hold it."""
-        line = encode_line(record)
+        """Add one record as one line, without the values of secret variables of the environment.
+
+        Raises TypeError where JSON cannot hold it.
+        """
+        line = redacted_line(encode_line(record))
         with self._appending:
             self._waiting.append(line)
             if len(self._waiting) > _MOST_WAITING:
@@ -86,7 +90,7 @@ class RecordFile:
 
     def _open(self) -> int:
         """A half line that an earlier writer left must not swallow the first record of this one."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_private(self.path, os.O_RDWR | os.O_APPEND)
         try:
             size = os.fstat(descriptor).st_size
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -121,8 +125,8 @@ class RunWriter:
         self._metrics.append({"t": time.time(), **record})
 
     def event(self, type: str, **fields: Any) -> None:
-        """Add an event; time and attempt are added as "t" and "attempt"."""
-        self._events.append({"t": time.time(), "type": type, "attempt": self._attempt, **fields})
+        """Add an event without the secrets in its texts; time and attempt are added as "t" and "attempt"."""
+        self._events.append({"t": time.time(), "type": type, "attempt": self._attempt, **redacted(fields)})
 
     def sync(self) -> None:
         """Flush the metrics to disk, as is due before a checkpoint is committed."""

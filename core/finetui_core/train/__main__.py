@@ -23,6 +23,7 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
 from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
+from finetui_core.secrets import redact_output
 from finetui_core.train.last_words import last_words
 from finetui_core.train.output import Output, Recorded, Silent
 from finetui_core.train.watchdog import watched
@@ -38,6 +39,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     faulthandler.enable()  # a crash in native code leaves its stacks in the log
+    redact_output()
     paths = RunPaths(arguments.run.absolute())
     keep_lock_from_children(paths)
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun

@@ -6,6 +6,7 @@ from typing import Any
 
 from finetui_core.files import write_atomically
 from finetui_core.runs.records import encode_line
+from finetui_core.secrets import redacted_line
 from finetui_core.train.checkpoint import Progress
 from finetui_core.train.evaluation import perplexity
 from finetui_core.train.generate import Sample
@@ -79,5 +80,5 @@ def _counted(progress: Progress, loss: float, improved: bool) -> Progress:
 def keep_samples(session: Session, step: int, samples: list[Sample], output: Output) -> None:
     """Write answers to samples/."""
     path = session.paths.sample_file(step)
-    write_atomically(path, b"".join(encode_line(asdict(one)) for one in samples))
+    write_atomically(path, b"".join(redacted_line(encode_line(asdict(one))) for one in samples))
     output.event("samples", step=step, path=str(path.relative_to(session.paths.root)))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.train.attention import attention
 from finetui_core.train.evaluation import Documents, groups_of, inference
 from finetui_core.train.forward import (
@@ -141,7 +141,7 @@ def _coarse(log_probabilities: torch.Tensor, tokens: torch.Tensor) -> torch.Tens
 
 def keep_base(path: Path, documents: Documents, base: Expected) -> None:
     """Write documents and what the base expects of them. Raises OSError."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    private_folder(path.parent)
     tensors = {
         "ids": torch.from_numpy(np.concatenate(documents.pieces).astype(np.int32)),
         "lengths": torch.tensor([len(piece) for piece in documents.pieces], dtype=torch.int32),

@@ -17,7 +17,7 @@ import msgspec
 from finetui_core import data as data_package
 from finetui_core.data.check.checking import Checked, Source
 from finetui_core.data.readers import HUB_PREFIX
-from finetui_core.files import write_atomically
+from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import cache_folder
 from finetui_core.recipe.options import Recipe
 
@@ -111,7 +111,7 @@ def _model_files(name: str) -> Iterator[list[object]]:
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     return folder
 
 

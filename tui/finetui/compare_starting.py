@@ -1,5 +1,6 @@
 """Planning, starting and stopping a comparison: always a process of its own, which goes on without the screens."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Sequence

@@ -155,6 +155,20 @@ def _replay_is_not_the_probe(recipe: Recipe, given: Set[OptionPath]) -> Contradi
     return Contradiction(options, what, "replay another text, or cut this one in two files")
 
 
+def _hosts_meet_somewhere(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`launch.nnodes` above 1 needs a `launch.rdzv_endpoint`, and one host has no use for one."""
+    launch = recipe.launch
+    if (launch.nnodes > 1) == (launch.rdzv_endpoint is not None):
+        return None
+    options = (("launch", "nnodes"), ("launch", "rdzv_endpoint"))
+    if launch.nnodes > 1:
+        what = f"launch.nnodes = {launch.nnodes}, but launch.rdzv_endpoint does not say where the hosts meet"
+        hint = 'write the address of the host that starts the run and a free port: rdzv_endpoint = "10.0.0.1:29400"'
+        return Contradiction(options, what, hint)
+    what = "launch.rdzv_endpoint is for several hosts, but launch.nnodes is 1"
+    return Contradiction(tuple(reversed(options)), what, "write nnodes = 2, or leave rdzv_endpoint out")
+
+
 CHECKS: tuple[Check, ...] = (
     _quantize_fits_method,
     _one_source_of_validation,
@@ -167,4 +181,5 @@ CHECKS: tuple[Check, ...] = (
     _replay_has_a_share,
     _replay_is_not_the_probe,
     _flash_attention_needs_half_precision,
+    _hosts_meet_somewhere,
 )

@@ -5,7 +5,9 @@ Its exit codes are those of `runs.exit_codes`; 0 is also an end that was asked f
 
 import argparse
 import contextlib
+import ctypes
 import os
+import signal
 import sys
 import time
 import traceback
@@ -20,6 +22,9 @@ from finetui_core.runs.rate_range import RateRange
 from finetui_core.runs.records import read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.train.output import Output, Recorded, Silent
+from finetui_core.train.peers import LostPeer, tell_launcher
+
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -29,6 +34,8 @@ def main() -> int:
     arguments = parser.parse_args()
     os.umask(0o077)
     paths = RunPaths(arguments.run.absolute())
+    if "RANK" in os.environ:
+        _die_with_launcher()
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
         return train(paths, Silent())
     with contextlib.ExitStack() as stack:
@@ -44,9 +51,16 @@ def train(paths: RunPaths, output: Output) -> int:
     except InputError as error:
         output.event("error", kind="input", problems=[asdict(problem) for problem in error.problems])
         print(error, file=sys.stderr)
+        tell_launcher(str(error))
         return exit_codes.BAD_INPUT
+    except LostPeer as error:
+        output.event("error", kind="lost_peer", problems=[{"what": str(error), "where": "", "hint": ""}])
+        print(error, file=sys.stderr)
+        tell_launcher(str(error))
+        return exit_codes.LOST_PEER
     except Exception as error:
         what = f"{type(error).__name__}: {error}"
+        tell_launcher(what)
         output.event("error", kind="crash", problems=[{"what": what, "where": "", "hint": ""}])
         traceback.print_exc()
         return exit_codes.CRASHED
@@ -117,5 +131,15 @@ def _checkpoint_to_continue(paths: RunPaths, output: Output) -> Checkpoint | Non
     return checkpoint
 
 
+def _die_with_launcher() -> None:
+    """Have the kernel end this process when torchrun dies: no supervisor knows the processes below it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code == exit_codes.LOST_PEER:
+        sys.stderr.flush()
+        os._exit(code)  # leaving in good order would wait for the message that never comes
+    sys.exit(code)

@@ -59,7 +59,7 @@ def _place(paths: RunPaths, supervisor: subprocess.Popen[bytes]) -> tuple[int, i
         what = (
             "this run trains on one host"
             if number == 1
-            else f"all {number - 1} other hosts have joined already"
+            else f"all {number} hosts of this run have joined already"
         )
         raise InputError(Problem(what, paths.id, f"see it with: ftui watch {paths.id}"))
     raise RunFailed(f"this host could not join {paths.id}; see {paths.root / 'log'}")

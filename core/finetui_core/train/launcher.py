@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -37,7 +37,7 @@ from finetui_core.runs.writer import Heartbeat, RunWriter
 LOOPBACK = "127.0.0.1"
 _MEET_WITHIN = 60.0
 """Seconds for the hosts to connect, once all have said that they come."""
-_SHUTDOWN_WITHIN = 25
+_SHUTDOWN_WITHIN = 20
 """Seconds that torchrun gives the processes that live on after a failure, before it kills them."""
 _OTHERS_SAY_WITHIN = 5.0
 _LOOK_EVERY = 0.2
@@ -75,7 +75,7 @@ class Cause:
     told: bool = False
 
 
-class _Stop:
+class Stop:
     """Remembers SIGTERM and SIGINT, and passes them on to the training processes once there are some."""
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         int(launch.get("nproc_per_node", 1)),
         launch.get("rdzv_endpoint"),
     )
-    stop = _Stop()
+    stop = Stop()
     stop.listen()
     try:
         if group.node == 0 and not wait_for_hosts(paths, options.attempt, group, stop):
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def wait_for_hosts(
-    paths: RunPaths, attempt: int, group: Group, stop: _Stop, look_every: float = _LOOK_EVERY
+    paths: RunPaths, attempt: int, group: Group, stop: Stop, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
     """Wait until every other host has joined this attempt; False if the run is to end before.
 
@@ -154,7 +154,7 @@ def wait_for_hosts(
                 if stop.received:
                     writer.event("finished", reason="aborted", step=0)
                     return False
-                time.sleep(look_every)
+                sleep(_LOOK_EVERY)
     finally:
         writer.close()
     return True

@@ -20,8 +20,8 @@ from finetui_core.wording import duration
 
 BEAT_EVERY = 2.0
 """Seconds between two signs of life."""
-LOST_AFTER = 30.0
-"""Seconds without one after which a process is lost; the launcher then needs up to 25 more to end the others."""
+LOST_AFTER = 25.0
+"""Seconds without one after which a process is lost; the launcher then needs up to 20 more to end the others."""
 APPEARS_WITHIN = 300.0
 """Seconds in which a process shows itself first: a cold disk takes minutes to load the libraries."""
 _ROLL_CALL = 4 * BEAT_EVERY
@@ -107,6 +107,10 @@ class Peers:
         if self._store.add(_beat(self._index), 0) == 0:
             self._store.set(_who(self._index), f"{host_name()} {os.getpid()}")
         self._store.add(_beat(self._index), 1)
+        self.look()
+
+    def look(self) -> None:
+        """Look for the others' signs of life, and tell them whom process 0 has lost. Raises what the store raises."""
         for other, seen in self._seen.items():
             count = self._store.add(_beat(other), 0)
             if count != seen.count:

@@ -254,7 +254,7 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
         "data_sha256": "Put the training data back as it was, or start a new run.",
         "val_sha256": "Put the validation data back as it was, or start a new run.",
         "replay_sha256": "Put the text to replay back as it was, or start a new run.",
-        "processes": "Set launch.nproc_per_node as it was, or start a new run.",
+        "processes": "Set launch.nproc_per_node and launch.nnodes as they were, or start a new run.",
         "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     }
     problems = [

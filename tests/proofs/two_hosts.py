@@ -14,7 +14,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,39 +146,35 @@ def prove(count: int, seed: int, modes: tuple[bool, ...], folder: Path, only: st
     chosen = [one for one in SCENARIOS if only in one.name]
     runs: list[RunPaths] = []
     try:
-        expected = undisturbed(recipe, Place(), runs)
         for hosts in (1, 2):
             mine = [one for one in chosen if one.hosts == hosts]
-            if not mine:
-                continue
-            if hosts == 2 and not can_part_networks():
+            if hosts == 2 and mine and not can_part_networks():
                 print("two hosts: left out, since this user can make no network namespaces", flush=True)
                 continue
+            if mine:
+                with _place(hosts) as place:
+                    expected = undisturbed(recipe, place, runs)
             for scenario in mine:
                 for restarts in modes:
                     for _ in range(count):
-                        trials.append(_on_its_place(recipe, scenario, chance, expected, runs, restarts))
+                        step, began = random_step(chance), time.monotonic()
+                        with _place(hosts) as place:
+                            one = trial(recipe, place, scenario, step, expected, runs, restarts=restarts)
+                        trials.append(one)
+                        print(in_a_row(one), f"<!-- {time.monotonic() - began:.0f} s -->", flush=True)
     finally:
         stop_all(runs)
     return trials
 
 
-def _on_its_place(
-    recipe: Path,
-    scenario: Scenario,
-    chance: random.Random,
-    expected: tuple[object, str, str],
-    runs: list[RunPaths],
-    restarts: bool,
-) -> Trial:
-    step, began = random_step(chance), time.monotonic()
-    if scenario.hosts == 1:
-        one = trial(recipe, Place(), scenario, step, expected, runs, restarts=restarts)
-    else:
-        with two_hosts() as hosts:
-            one = trial(recipe, Place(hosts), scenario, step, expected, runs, restarts=restarts)
-    print(in_a_row(one), f"<!-- {time.monotonic() - began:.0f} s -->", flush=True)
-    return one
+@contextmanager
+def _place(hosts: int) -> Iterator[Place]:
+    """Where to train; what is left of it afterwards is ended."""
+    if hosts == 1:
+        yield Place()
+        return
+    with two_hosts() as both:
+        yield Place(both)
 
 
 HEAD = (

@@ -8,6 +8,7 @@ Markdown and ends with 1 where a promise is broken: an end within 60 s, its caus
 """
 
 import argparse
+import os
 import random
 import re
 import signal
@@ -18,6 +19,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "core"), str(ROOT / "tests")]
@@ -63,6 +66,10 @@ SCENARIOS = (
         r"rank 1 \(pid \d+\) on \S+ has given no sign of life .* stopped",
     ),
     Scenario("one host: rank 0 killed", 1, lambda hosts: kill(0), r"rank 0 \(pid \d+\) on \S+ was killed by SIGKILL"),
+    Scenario(
+        "one host: torchrun killed", 1, lambda hosts: lambda pids: os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL),
+        r"killed by SIGKILL",
+    ),
     Scenario(
         "two hosts: rank 1 killed", 2, lambda hosts: kill(1),
         r"rank 1 \(pid \d+\) on host-b was killed by SIGKILL",

@@ -377,7 +377,6 @@ class LaunchOptions(BaseModel):
     )
     rdzv_endpoint: str | None = Field(
         default=None,
-        pattern=r"^([^\s:/\[\]]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}$",
         description="Address and free port of the host that starts the run, as the others reach it: host:port.",
         json_schema_extra=_about("all"),
     )

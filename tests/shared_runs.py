@@ -190,6 +190,21 @@ def kill(rank: int, number: signal.Signals = signal.SIGKILL) -> Callable[[dict[i
     return lambda pids: os.kill(pids[rank], number)
 
 
+def kill_torchrun(pids: dict[int, int]) -> None:
+    os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL)
+
+
+def listening(pids: dict[int, int]) -> set[str]:
+    """The addresses on which the training processes and their launchers listen."""
+    launchers = {psutil.Process(pid).ppid() for pid in pids.values()}
+    return {
+        one.laddr.ip
+        for pid in (*pids.values(), *launchers)
+        for one in psutil.Process(pid).net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN
+    }
+
+
 def random_step(chance: random.Random) -> int:
     return chance.randint(12, STEPS // 2)
 

@@ -4,11 +4,11 @@
 
 Two hosts are two network namespaces with a cable between them, which needs root. Each trial ends with the losses, the
 final weights and the optimizer's state compared bitwise with those of a run that nobody disturbed. Prints a table in
-Markdown and ends with 1 where a promise is broken: an end within 60 s, its cause, nothing left running, equal bits.
+Markdown and ends with 1 where a promise is broken: an end within 60 s, its cause, nothing left running, equal bits,
+and no socket that listens elsewhere than on 127.0.0.1 or on the address that the recipe names.
 """
 
 import argparse
-import os
 import random
 import re
 import signal
@@ -19,8 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "core"), str(ROOT / "tests")]
@@ -34,6 +32,8 @@ from shared_runs import (  # noqa: E402
     disturb,
     finished,
     kill,
+    kill_torchrun,
+    listening,
     new_shared_run,
     outcome,
     random_step,
@@ -67,8 +67,7 @@ SCENARIOS = (
     ),
     Scenario("one host: rank 0 killed", 1, lambda hosts: kill(0), r"rank 0 \(pid \d+\) on \S+ was killed by SIGKILL"),
     Scenario(
-        "one host: torchrun killed", 1, lambda hosts: lambda pids: os.kill(psutil.Process(pids[0]).ppid(), signal.SIGKILL),
-        r"killed by SIGKILL",
+        "one host: torchrun killed", 1, lambda hosts: kill_torchrun, r"killed by SIGKILL",
     ),
     Scenario(
         "two hosts: rank 1 killed", 2, lambda hosts: kill(1),
@@ -123,7 +122,13 @@ def trial(
     paths = new_shared_run(recipe, place, f"launch.max_restarts={3 if restarts else 0}")
     runs.append(paths)
     start(paths, place)
-    death = disturb(paths, 1, step, scenario.act(place.hosts), writer_lost=scenario.writer_lost)
+    open_at: set[str] = set()
+
+    def act(pids: dict[int, int]) -> None:
+        open_at.update(listening(pids))
+        scenario.act(place.hosts)(pids)
+
+    death = disturb(paths, 1, step, act, writer_lost=scenario.writer_lost)
     scenario.back(place.hosts)
     if not restarts or scenario.writer_lost:
         start(paths, place, joining=not restarts)
@@ -136,6 +141,8 @@ def trial(
         faults.append(f"ended after {death.seconds:.0f} s")
     if not re.search(scenario.cause, death.reason):
         faults.append(f"cause: {death.reason}")
+    if strange := open_at - {"127.0.0.1", *(host.address for host in place.hosts)}:
+        faults.append(f"listens on {', '.join(sorted(strange))}")
     if death.left:
         faults.append(f"{death.left} processes left")
     names = ("losses", "weights", "optimizer")
@@ -158,9 +165,10 @@ def prove(count: int, seed: int, modes: tuple[bool, ...], folder: Path, only: st
             if hosts == 2 and mine and not can_part_networks():
                 print("two hosts: left out, since this user can make no network namespaces", flush=True)
                 continue
-            if mine:
-                with _place(hosts) as place:
-                    expected = undisturbed(recipe, place, runs)
+            if not mine:
+                continue
+            with _place(hosts) as place:
+                expected = undisturbed(recipe, place, runs)
             for scenario in mine:
                 for restarts in modes:
                     for _ in range(count):

@@ -73,6 +73,11 @@ def test_what_rank_0_recorded_is_not_recorded_again() -> None:
     assert not cause_of([RankEnd(1, 7, -9)], "a").by_peer
 
 
+def test_an_abort_of_nccl_lets_other_hosts_speak_first() -> None:
+    cause = cause_of([RankEnd(0, 6, -6)], "a")
+    assert cause.by_peer and cause.what == "rank 0 (pid 6) on a was killed by SIGABRT"
+
+
 def test_torchrun_starts_nothing_again(run: RunPaths) -> None:
     arguments = torchrun_arguments(run, 3, Group(1, 2, 4, "10.0.0.1:29400"), "10.0.0.1", 29400)
     assert {"--max-restarts=0", "--nnodes=2", "--nproc-per-node=4", "--node-rank=1"} < set(arguments)

@@ -179,9 +179,13 @@ def _wait_and_sample(paths: RunPaths, node: int, number: int, process: subproces
 
     sampling = threading.Thread(target=sample_until_over, daemon=True)
     sampling.start()
-    code = process.wait()
+    with suppress(ChildProcessError):
+        os.waitid(
+            os.P_PID, process.pid, os.WEXITED | os.WNOWAIT
+        )  # until it is reaped its number stays its own
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+    code = process.wait()
     over.set()
     sampling.join(timeout=_SAMPLE_EVERY)
     return code

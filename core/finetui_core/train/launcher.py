@@ -246,7 +246,9 @@ def cause_of(ends: Sequence[RankEnd], host: str, *, oom: bool = False) -> Cause:
         return Cause(128 - first.exit_code, f"{who} was ended by {signal_name(-first.exit_code)}")
     if first.exit_code < 0:
         memory = ", since the kernel had no memory left" if oom and first.exit_code == -signal.SIGKILL else ""
-        return Cause(exit_codes.LOST_PEER, f"{who} was killed by {signal_name(-first.exit_code)}{memory}")
+        what = f"{who} was killed by {signal_name(-first.exit_code)}{memory}"
+        # NCCL ends its process by SIGABRT when it meets a lost connection: another host may know more.
+        return Cause(exit_codes.LOST_PEER, what, by_peer=first.exit_code == -signal.SIGABRT)
     if first.exit_code == exit_codes.LOST_PEER:
         return Cause(exit_codes.LOST_PEER, first.message, by_peer=True, told=first.rank == 0)
     return Cause(first.exit_code, f"{who}: {first.message}", told=first.rank == 0)

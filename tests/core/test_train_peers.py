@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from finetui_core.runs.process import host_name
-from finetui_core.train.peers import APPEARS_WITHIN, LOST_AFTER, Peers, tell_launcher
+from finetui_core.train.peers import APPEARS_WITHIN, LOST_AFTER, Peers, identity, tell_launcher
 
 
 class Store:
@@ -146,6 +146,20 @@ def test_the_roll_call_names_who_does_not_answer(store: Store, clock: Clock) -> 
     assert first.roll_call(sleep=all_live) == ""
 
 
+def test_a_dead_process_of_this_host_is_known_at_once(store: Store, clock: Clock) -> None:
+    first, _ = training(store, clock, count=2)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    store.values["ftui/who/1"] = identity(gone.pid).encode()
+    first = Peers(store, 0, 2, clock)
+    first.exchange()
+    assert (
+        first.roll_call(sleep=clock.pass_by)
+        == f"rank 1 (pid {gone.pid}) on {host_name()} has died or cannot be reached"
+    )
+    assert clock.now == 1000.0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_stopped_process_of_this_host_is_called_stopped(store: Store, clock: Clock) -> None:
     sleeper = subprocess.Popen(
@@ -154,7 +168,7 @@ def test_a_stopped_process_of_this_host_is_called_stopped(store: Store, clock: C
     try:
         os.waitpid(sleeper.pid, os.WUNTRACED)
         first, second = training(store, clock, count=2)
-        store.values["ftui/who/1"] = f"{host_name()} {sleeper.pid}".encode()
+        store.values["ftui/who/1"] = identity(sleeper.pid).encode()
         first = Peers(store, 0, 2, clock)
         first.exchange()
         clock.pass_by(LOST_AFTER + 1)

@@ -37,7 +37,7 @@ from finetui_core.runs.writer import Heartbeat, RunWriter
 LOOPBACK = "127.0.0.1"
 _MEET_WITHIN = 60.0
 """Seconds for the hosts to connect, once all have said that they come."""
-_SHUTDOWN_WITHIN = 20
+_SHUTDOWN_WITHIN = 15
 """Seconds that torchrun gives the processes that live on after a failure, before it kills them."""
 _OTHERS_SAY_WITHIN = 5.0
 _LOOK_EVERY = 0.2

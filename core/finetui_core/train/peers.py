@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from finetui_core.runs import exit_codes
-from finetui_core.runs.process import host_name, is_stopped
+from finetui_core.runs.process import boot_id, host_name, is_stopped, start_ticks
 from finetui_core.wording import duration
 
 BEAT_EVERY = 2.0
 """Seconds between two signs of life."""
 LOST_AFTER = 25.0
-"""Seconds without one after which a process is lost; the launcher then needs up to 20 more to end the others."""
+"""Seconds without one after which a process is lost; the launcher then needs up to 15 more to end the others."""
 APPEARS_WITHIN = 300.0
 """Seconds in which a process shows itself first: a cold disk takes minutes to load the libraries."""
 _ROLL_CALL = 4 * BEAT_EVERY
@@ -88,15 +88,16 @@ class Peers:
     def roll_call(self, sleep: Callable[[float], None] = time.sleep) -> str:
         """Once a collective has failed: wait up to 8 s for a new sign of life of each, and name who gives none.
 
-        "" where all do. Another process needs a little longer than process 0, whose word it prefers to its own.
+        "" where all do. One of this host that is gone is known at once. Another process needs a little longer than
+        process 0, whose word it prefers to its own.
         """
         began = self._clock()
         deadline = began + _ROLL_CALL + (0 if self._index == 0 else BEAT_EVERY)
-        while not self._verdict and self._clock() < deadline:
+        while not self._verdict and self._clock() < deadline and not self._dead_here():
             if self._index == 0 and not self._missing(began):
                 return ""
             sleep(0.1)
-        missing = self._missing(began)
+        missing = self._dead_here() or self._missing(began)
         if not self._verdict and missing:
             names = ", ".join(_named(other, self._seen[other].who) for other in missing)
             self._announce(f"{names} has died or cannot be reached")
@@ -105,7 +106,7 @@ class Peers:
     def exchange(self) -> None:
         """Give one sign of life and look for those of the others. Raises what the store raises."""
         if self._store.add(_beat(self._index), 0) == 0:
-            self._store.set(_who(self._index), f"{host_name()} {os.getpid()}")
+            self._store.set(_who(self._index), identity(os.getpid()))
         self._store.add(_beat(self._index), 1)
         self.look()
 
@@ -123,6 +124,9 @@ class Peers:
 
     def _missing(self, since: float) -> list[int]:
         return [other for other, seen in self._seen.items() if seen.at <= since or seen.count >= _LEFT]
+
+    def _dead_here(self) -> list[int]:
+        return [other for other, seen in self._seen.items() if _is_dead_here(seen.who)]
 
     def _announce(self, lost: str) -> None:
         self._verdict = lost
@@ -172,11 +176,31 @@ def _who(index: int) -> str:
     return f"ftui/who/{index}"
 
 
+def identity(pid: int) -> str:
+    """The process as the others know it: host, pid, and what tells where that pid means something."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        namespace = ""
+    return f"{host_name()} {pid} {boot_id()}{namespace}"
+
+
 def _named(index: int, who: str) -> str:
-    host, _, pid = who.partition(" ")
+    host, pid, _ = who.split(" ", 2) if who else ("", "", "")
     return f"rank {index} (pid {pid}) on {host}" if pid else f"rank {index}, which never came,"
 
 
 def _is_stopped_here(who: str) -> bool:
-    host, _, pid = who.partition(" ")
-    return host == host_name() and pid.isdecimal() and is_stopped(int(pid))
+    pid = _pid_here(who)
+    return pid is not None and is_stopped(pid)
+
+
+def _is_dead_here(who: str) -> bool:
+    pid = _pid_here(who)
+    return pid is not None and start_ticks(pid) is None
+
+
+def _pid_here(who: str) -> int | None:
+    """The pid of a process whose pids are this one's, else None."""
+    pid = who.split(" ", 2)[1] if who else ""
+    return int(pid) if pid.isdecimal() and who == identity(int(pid)) else None

@@ -148,9 +148,10 @@ def test_the_roll_call_names_who_does_not_answer(store: Store, clock: Clock) -> 
 
 def test_a_dead_process_of_this_host_is_known_at_once(store: Store, clock: Clock) -> None:
     first, _ = training(store, clock, count=2)
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+    gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     store.values["ftui/who/1"] = identity(gone.pid).encode()
+    gone.kill()
+    gone.wait()
     first = Peers(store, 0, 2, clock)
     first.exchange()
     assert (
@@ -173,6 +174,8 @@ def test_a_stopped_process_of_this_host_is_called_stopped(store: Store, clock: C
         first.exchange()
         clock.pass_by(LOST_AFTER + 1)
         assert first.lost().endswith("has given no sign of life for 26 s; it is stopped, as by SIGSTOP")
+        first.wake()
+        assert sleeper.wait(60) == 0
     finally:
         sleeper.kill()
         sleeper.wait()

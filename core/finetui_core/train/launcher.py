@@ -37,8 +37,6 @@ from finetui_core.runs.writer import Heartbeat, RunWriter
 LOOPBACK = "127.0.0.1"
 _MEET_WITHIN = 60.0
 """Seconds for the hosts to connect, once all have said that they come."""
-_SHUTDOWN_WITHIN = 15
-"""Seconds that torchrun gives the processes that live on after a failure, before it kills them."""
 _OTHERS_SAY_WITHIN = 5.0
 _LOOK_EVERY = 0.2
 
@@ -224,7 +222,6 @@ def torchrun_arguments(paths: RunPaths, attempt: int, group: Group, address: str
         f"--rdzv-id={paths.id}-{attempt}",
         f"--rdzv-conf=timeout={_MEET_WITHIN:.0f}",
         "--max-restarts=0",
-        f"--shutdown-timeout={_SHUTDOWN_WITHIN}",
         "--signals-to-handle=SIGQUIT",
         "-m",
         "finetui_core.train",

@@ -6,10 +6,12 @@ wait), so that its time limit says nothing. A count that a thread of each proces
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from finetui_core.wording import duration
 BEAT_EVERY = 2.0
 """Seconds between two signs of life."""
 LOST_AFTER = 25.0
-"""Seconds without one after which a process is lost; the launcher then needs up to 15 more to end the others."""
+"""Seconds without one after which a process is lost; torchrun then gives the others up to 30 more."""
 APPEARS_WITHIN = 300.0
 """Seconds in which a process shows itself first: a cold disk takes minutes to load the libraries."""
 _ROLL_CALL = 4 * BEAT_EVERY
@@ -103,6 +105,14 @@ class Peers:
             self._announce(f"{names} has died or cannot be reached")
         return self._verdict
 
+    def wake(self) -> None:
+        """Let a stopped process of this host go on, so that it meets its end now and not after torchrun's 30 s."""
+        for seen in self._seen.values():
+            pid = _pid_here(seen.who)
+            if pid is not None and is_stopped(pid) and not _is_dead_here(seen.who):
+                with suppress(OSError):
+                    os.kill(pid, signal.SIGCONT)
+
     def exchange(self) -> None:
         """Give one sign of life and look for those of the others. Raises what the store raises."""
         if self._store.add(_beat(self._index), 0) == 0:
@@ -153,6 +163,7 @@ class Peers:
             lost = self.lost()
             if lost and self.blocked and not self._closing.wait(BEAT_EVERY) and self.blocked:
                 print(lost, file=sys.stderr, flush=True)
+                self.wake()
                 tell_launcher(lost)
                 os._exit(exit_codes.LOST_PEER)
 
@@ -182,7 +193,7 @@ def identity(pid: int) -> str:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         namespace = ""
-    return f"{host_name()} {pid} {boot_id()}{namespace}"
+    return f"{host_name()} {pid} {start_ticks(pid)} {boot_id()}{namespace}"
 
 
 def _named(index: int, who: str) -> str:
@@ -197,10 +208,10 @@ def _is_stopped_here(who: str) -> bool:
 
 def _is_dead_here(who: str) -> bool:
     pid = _pid_here(who)
-    return pid is not None and start_ticks(pid) is None
+    return pid is not None and identity(pid) != who
 
 
 def _pid_here(who: str) -> int | None:
     """The pid of a process whose pids are this one's, else None."""
-    pid = who.split(" ", 2)[1] if who else ""
-    return int(pid) if pid.isdecimal() and who == identity(int(pid)) else None
+    words, mine = who.split(" "), identity(os.getpid()).split(" ")
+    return int(words[1]) if len(words) == 4 and (words[0], words[3]) == (mine[0], mine[3]) else None

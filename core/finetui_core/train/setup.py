@@ -122,6 +122,7 @@ def _sum(shared: torch.Tensor, peers: Peers) -> torch.Tensor:
         work: Any = dist.all_reduce(shared, async_op=True)
         while not work.is_completed():
             if lost := peers.lost():
+                peers.wake()
                 raise LostPeer(lost)
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK)

@@ -27,6 +27,7 @@ TEXTS = {
     "data.val": st.sampled_from(DATA),
     "data.replay_text": st.just("own.jinja"),
     "eval.forgetting_probe": st.just("own.jinja"),
+    "launch.rdzv_endpoint": st.just("10.0.0.1:29400"),
 }
 NAMES = st.lists(
     st.sampled_from(["q_proj", "v_proj", "lm_head", "embed_tokens"]), min_size=1, max_size=3, unique=True
@@ -65,6 +66,10 @@ def without_contradictions(tables: dict[str, Any]) -> None:
     """What random options contradict is taken out, so that the recipe is valid."""
     model, data = tables["model"], tables["data"]
     train, lora, evaluation = (tables.setdefault(name, {}) for name in ("train", "lora", "eval"))
+    launch = tables.get("launch", {})
+    if launch.get("nnodes", 1) == 1 or "rdzv_endpoint" not in launch:
+        launch.pop("nnodes", None)
+        launch.pop("rdzv_endpoint", None)
     quantize = model.pop("quantize", "none")
     if train.get("method") == "qlora" and quantize != "none":
         model["quantize"] = quantize

@@ -54,7 +54,8 @@ ONE_FAULT = {
     ),
     "a name like none": (
         HEAD + "[launch]\nzzz = 1",
-        "r.toml:6:1", 'unknown option "zzz" in [launch]', "[launch] has nproc_per_node",
+        "r.toml:6:1", 'unknown option "zzz" in [launch]',
+        "[launch] has nproc_per_node, nnodes, rdzv_endpoint, max_restarts",
     ),
     "misspelt table": (
         HEAD + "[trayn]\nseed = 1",
@@ -92,6 +93,22 @@ ONE_FAULT = {
     "text for a switch": (
         HEAD + '[lora]\nuse_dora = "yes"',
         "r.toml:6:12", 'lora.use_dora must be true or false, not the text "yes"', "write use_dora = true",
+    ),
+    "hosts without a place to meet": (
+        HEAD + "[launch]\nnnodes = 2",
+        "r.toml:6:10", "launch.nnodes = 2, but launch.rdzv_endpoint does not say where the hosts meet",
+        "write the address of the host that starts the run and a free port: "
+        'rdzv_endpoint = "10.0.0.1:29400"',
+    ),
+    "a place to meet for one host": (
+        HEAD + '[launch]\nrdzv_endpoint = "10.0.0.1:29400"',
+        "r.toml:6:17", "launch.rdzv_endpoint is for several hosts, but launch.nnodes is 1",
+        "write nnodes = 2, or leave rdzv_endpoint out",
+    ),
+    "an endpoint without a port": (
+        HEAD + '[launch]\nnnodes = 2\nrdzv_endpoint = "10.0.0.1:70000"',
+        "r.toml:7:17", "launch.rdzv_endpoint must be host:port, not 10.0.0.1:70000",
+        "write the address of the host that starts the run and a free port, as 10.0.0.1:29400",
     ),
     "number for text": (
         HEAD + "[eval]\nforgetting_probe = 4",

@@ -297,8 +297,9 @@ def test_a_lock_is_free_again_when_its_holder_closes_it(run: RunPaths) -> None:
 def test_several_processes_are_started_by_torchrun(run: RunPaths) -> None:
     trainer = ["-m", "finetui_core.train", str(run.root)]
     assert trainer_command(run, {"launch": {"nproc_per_node": 1}})[1:] == trainer
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    assert trainer_command(run, {"launch": {"nproc_per_node": 2}})[1:] == [*torchrun, *trainer]
+    launcher = ["-m", "finetui_core.train.launcher", str(run.root), "--node"]
+    assert trainer_command(run, {"launch": {"nproc_per_node": 2}})[1:] == [*launcher, "0"]
+    assert trainer_command(run, {"launch": {"nnodes": 2}}, node=1)[1:] == [*launcher, "1"]
 
 
 def test_the_hub_is_asked_only_where_the_recipe_names_it(

@@ -2,6 +2,8 @@
 
 import shutil
 
+import msgspec
+
 from finetui_core.cli.follow import View, current_events, follow, wait_until_ready
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem
@@ -24,6 +26,7 @@ def start(paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: b
     launch(paths, resumed_from)
     if warning := warning_at_logout():
         talk(f"warning: {warning}")
+    _say_who_joins(paths)
     view = RunView(paths)
     try:
         wait_until_ready(view)
@@ -39,6 +42,16 @@ def start(paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: b
     except KeyboardInterrupt:
         return _interrupted(view)
     return finish(view, as_json=as_json)
+
+
+def _say_who_joins(paths: RunPaths) -> None:
+    """What to type on the other hosts, and that this one listens for them."""
+    launch = msgspec.json.decode(paths.resolved_recipe.read_bytes())["launch"]
+    others = int(launch.get("nnodes", 1)) - 1
+    if others > 0:
+        where = "the other host" if others == 1 else f"each of the {others} other hosts"
+        talk(f"The processes meet at {launch['rdzv_endpoint']}; whoever reaches it can disturb the run.")
+        talk(f"type on {where}:  ftui join {paths.root}")
 
 
 def _interrupted(view: RunView) -> int:

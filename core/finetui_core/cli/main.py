@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": "run every combination of some values of options and compare them, or test a range of learning rates",
     "queue": "show the runs that wait for a device, change their order, pause the queue or let it go on",
     "resume": "continue a run that was stopped or has died",
+    "join": "take part, with this host, in a run that another host has started",
     "runs": "list the runs; rename, tag, note, archive, restore or delete them",
     "status": "say how a run is doing",
     "watch": "follow a run until it ends",

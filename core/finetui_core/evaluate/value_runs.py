@@ -90,7 +90,7 @@ def plan_value(recipe: Recipe, name: str, root: Path, *, steps: int | None, seed
     batch = (
         recipe.train.per_device_train_batch_size
         * recipe.train.gradient_accumulation_steps
-        * recipe.launch.nproc_per_node
+        * recipe.launch.world_size
     )
     epochs = recipe.train.num_train_epochs or default_epochs(rows)
     steps = steps or total_steps(rows, batch, epochs, recipe.train.max_steps)

@@ -45,9 +45,7 @@ _GUESSED_LENGTHS = (0.75, 1.0, 1.35)  # what a length guessed from characters ma
 def steps_of(recipe: Recipe, rows: int) -> tuple[int, int]:
     """(steps of an epoch, steps of the run), as the trainer counts them."""
     train = recipe.train
-    batch = (
-        train.per_device_train_batch_size * train.gradient_accumulation_steps * recipe.launch.nproc_per_node
-    )
+    batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * recipe.launch.world_size
     epochs = train.num_train_epochs or default_epochs(rows)
     return -(-rows // batch), total_steps(rows, batch, epochs, train.max_steps)
 
@@ -78,7 +76,7 @@ def estimate_duration(
     measured, which takes a twentieth of a second once.
     """
     recipe = work.recipe
-    processes = recipe.launch.nproc_per_node
+    processes = recipe.launch.world_size
     found = _speed(work, device, calibration, speed)
     if isinstance(found, str):
         return found

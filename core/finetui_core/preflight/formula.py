@@ -136,7 +136,7 @@ def _train(work: Workload, sizes: _Sizes) -> dict[Kind, int]:
     gradients = sizes.gradients
     at_head, whole = _at_head(work, sizes)
     ends = tokens * w.h * 12 + work.supervised_per_pass * w.h * (4 + w.s)
-    processes = 3 if recipe.launch.nproc_per_node > 1 else 1
+    processes = 3 if recipe.launch.world_size > 1 else 1
     moments: list[dict[Kind, int]] = [
         {"activations": held + sizes.copies + tokens * w.h * (20 if full else 10), "logits": at_head},
         {"activations": held + copies_back + ends, "logits": 2 * sizes.head + whole},

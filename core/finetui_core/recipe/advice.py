@@ -95,7 +95,7 @@ def _batch(recipe: Recipe, facts: Facts) -> Advice:
     each, added, devices = (
         train.per_device_train_batch_size,
         train.gradient_accumulation_steps,
-        recipe.launch.nproc_per_node,
+        recipe.launch.world_size,
     )
     batch = each * added * devices
     says = f"{batch} rows a step ({each} × {added} accumulated × {devices} devices)"

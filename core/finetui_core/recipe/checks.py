@@ -4,6 +4,7 @@ Each check is a function from a recipe, and the options that were written out, t
 The first line of its docstring is the rule as the reference page prints it.
 """
 
+import re
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 
@@ -155,6 +156,36 @@ def _replay_is_not_the_probe(recipe: Recipe, given: Set[OptionPath]) -> Contradi
     return Contradiction(options, what, "replay another text, or cut this one in two files")
 
 
+_ENDPOINT = re.compile(r"([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
+
+
+def _endpoint_has_a_port(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`launch.rdzv_endpoint` is a host and a port, as 10.0.0.1:29400."""
+    endpoint = recipe.launch.rdzv_endpoint
+    if endpoint is None:
+        return None
+    found = _ENDPOINT.fullmatch(endpoint)
+    if found is not None and 0 < int(found[2]) < 1 << 16:
+        return None
+    what = f"launch.rdzv_endpoint must be host:port, not {printable(endpoint)}"
+    hint = "write the address of the host that starts the run and a free port, as 10.0.0.1:29400"
+    return Contradiction((("launch", "rdzv_endpoint"),), what, hint)
+
+
+def _hosts_meet_somewhere(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`launch.nnodes` above 1 needs a `launch.rdzv_endpoint`, and one host has no use for one."""
+    launch = recipe.launch
+    if (launch.nnodes > 1) == (launch.rdzv_endpoint is not None):
+        return None
+    options = (("launch", "nnodes"), ("launch", "rdzv_endpoint"))
+    if launch.nnodes > 1:
+        what = f"launch.nnodes = {launch.nnodes}, but launch.rdzv_endpoint does not say where the hosts meet"
+        hint = 'write the address of the host that starts the run and a free port: rdzv_endpoint = "10.0.0.1:29400"'
+        return Contradiction(options, what, hint)
+    what = "launch.rdzv_endpoint is for several hosts, but launch.nnodes is 1"
+    return Contradiction(tuple(reversed(options)), what, "write nnodes = 2, or leave rdzv_endpoint out")
+
+
 CHECKS: tuple[Check, ...] = (
     _quantize_fits_method,
     _one_source_of_validation,
@@ -167,4 +198,6 @@ CHECKS: tuple[Check, ...] = (
     _replay_has_a_share,
     _replay_is_not_the_probe,
     _flash_attention_needs_half_precision,
+    _endpoint_has_a_port,
+    _hosts_meet_somewhere,
 )

@@ -357,7 +357,7 @@ class SaveOptions(BaseModel):
 
 
 class LaunchOptions(BaseModel):
-    """How many processes train together, and what happens when one dies."""
+    """How many processes train together, on how many hosts, and what happens when one dies; names of torchrun."""
 
     model_config = _CONFIG
 
@@ -365,8 +365,20 @@ class LaunchOptions(BaseModel):
         default=1,
         ge=1,
         le=1024,
-        description="Training processes on this machine, one for each GPU.",
+        description="Training processes on each host, one for each GPU.",
         json_schema_extra=_about("common"),
+    )
+    nnodes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Hosts that train together; all of them see the folder of runs.",
+        json_schema_extra=_about("all"),
+    )
+    rdzv_endpoint: str | None = Field(
+        default=None,
+        description="Address and free port of the host that starts the run, as the others reach it: host:port.",
+        json_schema_extra=_about("all"),
     )
     max_restarts: int = Field(
         default=3,
@@ -375,6 +387,11 @@ class LaunchOptions(BaseModel):
         description="How often a crashed run is started again by itself, from its newest sound checkpoint.",
         json_schema_extra=_about("common"),
     )
+
+    @property
+    def world_size(self) -> int:
+        """Training processes on all hosts together."""
+        return self.nproc_per_node * self.nnodes
 
 
 class CostOptions(BaseModel):

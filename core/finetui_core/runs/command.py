@@ -9,18 +9,23 @@ from typing import Any
 import finetui_core
 from finetui_core.runs.paths import RunPaths
 
-_TRAINER = "finetui_core.train"
+_TRAINER, _LAUNCHER = "finetui_core.train", "finetui_core.train.launcher"
 
 
-def trainer_command(paths: RunPaths, resolved: Mapping[str, Any]) -> list[str]:
-    """The trainer's command line, to which the supervisor adds `--attempt N`."""
-    processes = int(resolved.get("launch", {}).get("nproc_per_node", 1))
-    launcher = (
-        ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        if processes > 1
-        else []
-    )
-    return [sys.executable, *launcher, "-m", _TRAINER, str(paths.root)]
+def trainer_command(paths: RunPaths, resolved: Mapping[str, Any], node: int = 0) -> list[str]:
+    """The trainer's command line on host `node` of the run, to which the supervisor adds `--attempt N`.
+
+    Several processes are started by torchrun, which runs inside the launcher.
+    """
+    launch = resolved.get("launch", {})
+    if int(launch.get("nproc_per_node", 1)) * hosts(resolved) == 1:
+        return [sys.executable, "-m", _TRAINER, str(paths.root)]
+    return [sys.executable, "-m", _LAUNCHER, str(paths.root), "--node", str(node)]
+
+
+def hosts(resolved: Mapping[str, Any]) -> int:
+    """How many hosts train together."""
+    return int(resolved.get("launch", {}).get("nnodes", 1))
 
 
 def trainer_environment(resolved: Mapping[str, Any]) -> dict[str, str]:

@@ -31,6 +31,8 @@ LIVE: frozenset[State] = frozenset({"starting", "running", "paused", "stalled", 
 
 STALLED_AFTER = 120.0  # seconds without a step, and
 STALLED_STEPS = 10  # times the usual step
+WAITING = "waiting for other hosts"
+"""The phase of a run on several hosts before all have come."""
 SILENT_AFTER = 60.0  # seconds without a new heartbeat on another host
 PRESUMED_DEAD_AFTER = 600.0
 SUPERVISOR_GONE = "supervisor gone"
@@ -45,7 +47,12 @@ _BY_REASON: dict[str, tuple[State, str]] = {
     "called_off": ("stopped", "stopped on request while it waited to start again"),
     "edge": ("finished", "the learning rate rose until the loss did, as a range test does"),
 }
-_BY_PHASE: dict[str, State] = {"loading": "starting", "preparing": "starting", "paused": "paused"}
+_BY_PHASE: dict[str, State] = {
+    "loading": "starting",
+    "preparing": "starting",
+    "paused": "paused",
+    WAITING: "starting",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,14 +137,28 @@ class RunPaths:
     def attempt(self, number: int) -> Path:
         return self.attempts / f"{number:04d}.json"
 
+    def node_attempt(self, number: int, node: int) -> Path:
+        """The attempt as another host than the first takes part in it; `node` counts these from 1."""
+        return self.attempts / f"{number:04d}.node-{node}.json"
+
+    def node_end(self, number: int, node: int) -> Path:
+        return self.attempts / f"{number:04d}.node-{node}.end.json"
+
+    def node_lock(self, node: int) -> Path:
+        return self.root / f"run.node-{node}.lock"
+
+    def node_log(self, node: int) -> Path:
+        """What the supervisor of another host says."""
+        return self.root / "log" / f"node-{node}.txt"
+
     def metrics(self, number: int) -> Path:
         return self.root / "metrics" / f"{number:04d}.jsonl"
 
-    def system(self, number: int) -> Path:
-        return self.root / "system" / f"{number:04d}.jsonl"
+    def system(self, number: int, node: int = 0) -> Path:
+        return self.root / "system" / f"{number:04d}{_of_node(node)}.jsonl"
 
-    def log(self, number: int) -> Path:
-        return self.root / "log" / f"{number:04d}.txt"
+    def log(self, number: int, node: int = 0) -> Path:
+        return self.root / "log" / f"{number:04d}{_of_node(node)}.txt"
 
     def sample_file(self, step: int) -> Path:
         return self.samples / f"{step_name(step)}.jsonl"
@@ -165,6 +179,10 @@ class RunPaths:
         except OSError:
             return []
         return sorted(int(path.stem) for path in files if path.suffix == ".json" and path.stem.isdecimal())
+
+
+def _of_node(node: int) -> str:
+    return f".node-{node}" if node else ""
 
 
 def step_name(step: int) -> str:

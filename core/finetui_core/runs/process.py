@@ -27,6 +27,15 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal has stopped the process (Linux only, else False)."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_bytes()
+    except OSError:
+        return False
+    return text[text.rindex(b")") + 2 :].split()[0] in (b"T", b"t")
+
+
 def _start_ticks_by_psutil(pid: int) -> int | None:
     import psutil
 

@@ -70,6 +70,14 @@ class Attempt(msgspec.Struct, frozen=True):
     gradient_accumulation_steps: int | None = None
 
 
+class NodeEnd(msgspec.Struct, frozen=True):
+    """Why the processes of another host than the first ended; `by_peer`: only since those elsewhere had."""
+
+    exit_code: int
+    what: str
+    by_peer: bool = False
+
+
 class Queued(msgspec.Struct, frozen=True):
     """queued.json: the run's place in the queue, until attempt number `attempt` begins; the lowest is next.
 

@@ -5,8 +5,10 @@ Its exit codes are those of `runs.exit_codes`; 0 is also an end that was asked f
 
 import argparse
 import contextlib
+import ctypes
 import faulthandler
 import os
+import signal
 import sys
 import time
 import traceback
@@ -26,10 +28,13 @@ from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.secrets import redact_output
 from finetui_core.train.last_words import last_words
 from finetui_core.train.output import Output, Recorded, Silent
+from finetui_core.train.peers import LostPeer, tell_launcher
 from finetui_core.train.watchdog import watched
 
 if TYPE_CHECKING:
     from finetui_core.recipe.options import Recipe
+
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -42,6 +47,8 @@ def main() -> int:
     redact_output()
     paths = RunPaths(arguments.run.absolute())
     keep_lock_from_children(paths)
+    if "RANK" in os.environ:
+        _die_with_launcher()
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
         return train(paths, Silent())
     with contextlib.ExitStack() as stack:
@@ -58,9 +65,16 @@ def train(paths: RunPaths, output: Output) -> int:
     except InputError as error:
         output.event("error", kind="input", problems=[asdict(problem) for problem in error.problems])
         print(error, file=sys.stderr)
+        tell_launcher(str(error))
         return exit_codes.BAD_INPUT
+    except LostPeer as error:
+        output.event("error", kind="lost_peer", problems=[{"what": str(error), "where": "", "hint": ""}])
+        print(error, file=sys.stderr)
+        tell_launcher(str(error))
+        return exit_codes.LOST_PEER
     except Exception as error:
         code, fields = last_words(error)
+        tell_launcher(f"{type(error).__name__}: {error}")
         output.event("error", **fields)
         traceback.print_exc()
         return code
@@ -141,5 +155,15 @@ def _checkpoint_to_continue(paths: RunPaths, output: Output) -> Checkpoint | Non
     return checkpoint
 
 
+def _die_with_launcher() -> None:
+    """Have the kernel end this process when torchrun dies: no supervisor knows the processes below it (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code == exit_codes.LOST_PEER:
+        sys.stderr.flush()
+        os._exit(code)  # leaving in good order would wait for the message that never comes
+    sys.exit(code)

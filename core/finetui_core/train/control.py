@@ -40,21 +40,25 @@ class Request:
 def next_request(paths: RunPaths, stop: StopSignal, processes: Processes) -> Request | None:
     """The oldest thing asked for, the same on every process, or None.
 
-    Process 0 reads the mailbox; the others learn its choice from the sum of one number.
+    Process 0 reads the mailbox, and the others learn its choice from the sum of one number. A signal to any of them
+    stops all.
     """
     request = None
     if processes.index == 0:
         waiting = pending(paths)
-        if stop.received:
-            request = Request("stop")
-        elif waiting:
+        if waiting and not stop.received:
             request = Request(waiting[0].command, waiting[0])
     if processes.count == 1:
-        return request
-    return _agreed(request, processes.add)
+        return Request("stop") if stop.received else request
+    return _agreed(request, bool(stop.received), processes.add)
 
 
-def _agreed(request: Request | None, add: Callable[[torch.Tensor], torch.Tensor]) -> Request | None:
-    number = torch.tensor(0 if request is None else 1 + COMMANDS.index(request.name))
-    agreed = int(add(number))
+def _agreed(
+    request: Request | None, stopping: bool, add: Callable[[torch.Tensor], torch.Tensor]
+) -> Request | None:
+    signalled = len(COMMANDS) + 1
+    chosen = 0 if request is None else 1 + COMMANDS.index(request.name)
+    agreed = int(add(torch.tensor(chosen + signalled * stopping)))
+    if agreed >= signalled:
+        return Request("stop")
     return (request or Request(COMMANDS[agreed - 1])) if agreed else None

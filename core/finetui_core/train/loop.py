@@ -12,6 +12,7 @@ from finetui_core.train.control import StopSignal
 from finetui_core.train.evaluating import evaluate
 from finetui_core.train.measuring import conclude, open_meters
 from finetui_core.train.output import Output
+from finetui_core.train.peers import LostPeer
 from finetui_core.train.requests import answer_requests
 from finetui_core.train.saving import save_checkpoint
 from finetui_core.train.setup import Session
@@ -63,11 +64,15 @@ def fit(
         timed_evaluation()
     phase("training")
     while progress.step < schedule.total_steps:
-        ended = answer_requests(session, meters, progress, output, stop, phase, save)
-        if ended is not None:
-            return ended, progress.step
         step = progress.step + 1
-        result = train_step(session, step)
+        try:
+            ended = answer_requests(session, meters, progress, output, stop, phase, save)
+            if ended is not None:
+                return ended, progress.step
+            result = train_step(session, step)
+        except LostPeer:
+            save("lost_peer")  # weights change only once all processes have added up the step
+            raise
         tally.step(result.tokens, result.seconds)
         left.stepped(step, result.seconds)
         output.metric(metric_record(session, step, result, left.after(step)))

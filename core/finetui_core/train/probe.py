@@ -141,7 +141,7 @@ def _measure(paths: RunPaths, recipe: Recipe, found: Found, announce: Any) -> No
     accelerator, _ = start_processes(recipe)
     device = accelerator.device
     found.device = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    processes = Processes(0, recipe.launch.nproc_per_node, lambda tensor: tensor)
+    processes = Processes(0, recipe.launch.world_size, lambda tensor: tensor)
     if processes.count > 1:
         found.note = (
             f"one of {processes.count} processes alone; their messages take time that is not measured"

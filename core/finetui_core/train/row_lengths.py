@@ -107,7 +107,7 @@ def _with_longest(work: Workload, train: TokenRows, val: TokenRows) -> tuple[Wor
     if not len(train):
         return work, None, ""
     recipe = work.recipe
-    processes = recipe.launch.nproc_per_node
+    processes = recipe.launch.world_size
     batch = recipe.train.per_device_train_batch_size * recipe.train.gradient_accumulation_steps * processes
     steps = total_steps(len(train), batch, recipe.train.num_train_epochs or 1, recipe.train.max_steps)
     schedule = Schedule(len(train), batch, recipe.train.seed, steps)

@@ -1,14 +1,19 @@
 """From a recipe to everything a run needs: data, model, optimizer, and the state to continue from."""
 
+import atexit
+import os
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+import torch.distributed as dist
+from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import set_seed
 
 from finetui_core.data.prepare import Prepared, prepare
@@ -32,10 +37,17 @@ from finetui_core.train.model import (
     load_model,
 )
 from finetui_core.train.optimizer import build_optimizer
+from finetui_core.train.peers import LostPeer, Peers
 from finetui_core.train.replay import file_digest, with_replay
 from finetui_core.wording import size
 
 COMPARED_LIBRARIES = ("torch", "transformers", "peft")
+_COLLECTIVE_WITHIN = timedelta(hours=2)
+"""The last resort. The death of a process is seen by `peers`, one that hangs by its watchdog; and one that saves or
+evaluates alone may keep the others waiting for long."""
+_STORE_WITHIN = timedelta(seconds=10)
+_SHORTEST_LOOK, _LONGEST_LOOK = 2e-5, 5e-4
+"""Seconds between two looks at a collective that is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +83,55 @@ def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:
     device = best_device()
     dtype = compute_dtype(recipe.model.dtype, device)
     precision = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}[dtype]
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
-    if accelerator.num_processes == 1:
-        return accelerator, ALONE
-    return accelerator, Processes(
-        accelerator.process_index,
-        accelerator.num_processes,
-        lambda tensor: accelerator.reduce(tensor.to(accelerator.device), reduction="sum"),
+    peers = _peers_of_torchrun()
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision=precision,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_COLLECTIVE_WITHIN)],
     )
+    if peers is None or accelerator.num_processes == 1:
+        return accelerator, ALONE
+
+    def add(tensor: torch.Tensor) -> torch.Tensor:
+        return _sum(tensor.to(accelerator.device, copy=True), peers)
+
+    add(
+        torch.zeros(1)
+    )  # the first message connects the processes, which may wait where nothing interrupts it
+    peers.blocked = False
+    return accelerator, Processes(accelerator.process_index, accelerator.num_processes, add)
+
+
+def _peers_of_torchrun() -> Peers | None:
+    """The other processes, watched from now on; None where torchrun started this one alone, or not at all."""
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1:
+        return None
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = dist.TCPStore(address, port, is_master=False, timeout=_STORE_WITHIN, wait_for_workers=False)
+    peers = Peers(store, int(os.environ["RANK"]), count)
+    peers.start()
+    atexit.register(peers.leave)
+    return peers
+
+
+def _sum(shared: torch.Tensor, peers: Peers) -> torch.Tensor:
+    """Sum `shared` over all processes, in place. Raises LostPeer, naming it, when one is lost meanwhile."""
+    pause = _SHORTEST_LOOK
+    try:
+        work: Any = dist.all_reduce(shared, async_op=True)
+        while not work.is_completed():
+            if lost := peers.lost():
+                peers.wake()
+                raise LostPeer(lost)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK)
+        work.wait()
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # what gloo and NCCL raise when a connection ends
+        raise LostPeer(peers.roll_call() or f"the connection to another process ended: {error}") from error
+    return shared
 
 
 def build_session(
@@ -202,7 +255,7 @@ def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
         "data_sha256": "Put the training data back as it was, or start a new run.",
         "val_sha256": "Put the validation data back as it was, or start a new run.",
         "replay_sha256": "Put the text to replay back as it was, or start a new run.",
-        "processes": "Set launch.nproc_per_node as it was, or start a new run.",
+        "processes": "Set launch.nproc_per_node and launch.nnodes as they were, or start a new run.",
         "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     }
     problems = [

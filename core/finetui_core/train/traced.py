@@ -169,7 +169,7 @@ def _run(
         step(model, longest_pass(documents.train, documents.train_supervised, layout), layout, memory, dtype)
         memory.begin("step")
         gradients = [parameter.grad for parameter in parameters]
-        if work.recipe.launch.nproc_per_node > 1:
+        if work.recipe.launch.world_size > 1:
             summed = torch.cat([gradient.reshape(-1) for gradient in gradients]).clone()
             del summed
         torch.nn.utils.clip_grad_norm_(parameters, work.recipe.train.max_grad_norm)

@@ -24,7 +24,7 @@ class Layouts(msgspec.Struct, frozen=True):
 
 def layouts(recipe: Recipe, lengths: Sequence[int], max_length: int) -> Layouts:
     """`lengths` are those of the training rows, in tokens."""
-    train, processes = recipe.train, recipe.launch.nproc_per_node
+    train, processes = recipe.train, recipe.launch.world_size
     batch_size = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
     budget = train.per_device_train_batch_size * max_length
     schedule = Schedule(len(lengths), batch_size, train.seed, total_steps=0)

@@ -83,6 +83,9 @@ _WHY = {
     "cost.gpu_hour_price": "an estimate of ftui before the run, nothing that a trainer reads",
     "cost.currency": "an estimate of ftui before the run, nothing that a trainer reads",
     "launch.nproc_per_node": "given on the command line there: accelerate launch --num_processes",
+    "launch.nnodes": "given on the command line there: accelerate launch --num_machines",
+    "launch.rdzv_endpoint": "given on the command line there: accelerate launch --main_process_ip",
+    "launch.max_restarts": "given on the command line there: accelerate launch --max_restarts",
     "model.trust_remote_code": "say it there yourself, after reading the code",
     "model.dtype": "chosen there by bf16: auto",
 }

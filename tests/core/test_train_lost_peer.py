@@ -1,0 +1,43 @@
+"""A process that loses another keeps what was done until then, says why it ends, and is continued exactly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetui_core.runs import exit_codes
+from finetui_core.runs.reader import RunView
+from finetui_core.train import loop
+from finetui_core.train.peers import LostPeer
+from finetui_core.train.step import train_step
+from training import curve, events, new_run, train_here, write_project
+
+SAID = "rank 1 (pid 7) on host-b has died or cannot be reached"
+
+
+def test_the_last_whole_step_is_kept_and_continued_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = write_project(tmp_path)
+    settings = ("save.steps=100", "train.max_steps=6", "eval.steps=3", "eval.meters=false")
+    undisturbed, disturbed = new_run(recipe, *settings), new_run(recipe, *settings)
+    assert train_here(undisturbed) == 0
+
+    def lost_in_step_5(session: Any, step: int) -> Any:
+        if step == 5:
+            raise LostPeer(SAID)
+        return train_step(session, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "train_step", lost_in_step_5)
+        assert train_here(disturbed) == exit_codes.LOST_PEER
+    (error,) = events(disturbed, "error")
+    assert (error["kind"], error["problems"][0]["what"]) == ("lost_peer", SAID)
+    kept = [(event["step"], event["reason"]) for event in events(disturbed, "checkpoint")]
+    assert kept[-1] == (4, "lost_peer")
+
+    assert train_here(disturbed, 2) == 0
+    assert curve(disturbed) == curve(undisturbed)
+    view = RunView(disturbed)
+    view.refresh()
+    assert [event["step"] for event in view.events if event["type"] == "resumed"] == [4]

@@ -37,6 +37,7 @@ _BY_REASON: dict[str, tuple[State, str]] = {
     "stopped": ("stopped", "stopped on request, after a checkpoint"),
     "aborted": ("stopped", "aborted on request, without a checkpoint"),
     "diverged": ("failed", "the loss diverged"),
+    "unsaved": ("failed", "the last checkpoint could not be written"),
     "edge": ("finished", "the learning rate rose until the loss did, as a range test does"),
 }
 _BY_PHASE: dict[str, State] = {"loading": "starting", "preparing": "starting", "paused": "paused"}
@@ -132,7 +133,9 @@ def _ended(attempt: Attempt, end: End, finished: Mapping[str, Any] | None, error
 
 def _by_event(finished: Mapping[str, Any]) -> tuple[State, str]:
     reason = str(finished.get("reason"))
-    return _BY_REASON.get(reason, ("finished", reason))
+    state, words = _BY_REASON.get(reason, ("finished", reason))
+    note = finished.get("note")
+    return state, f"{words}; {note}" if isinstance(note, str) and note else words
 
 
 def _unrecorded(heartbeat: Heartbeat | None, finished: Mapping[str, Any] | None, cause: str) -> RunState:

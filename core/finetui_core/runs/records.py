@@ -36,6 +36,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     A process is known by pid, start ticks and boot id together: pids are used again. `device` is what the queue
     gave it: GPUs by their names, with a comma between them, or "cpu"; None for a run that was started by hand.
+    `inexact` says that it was to go on even where it could not go on exactly.
     """
 
     attempt: int
@@ -49,6 +50,7 @@ class Attempt(msgspec.Struct, frozen=True):
     resumed_from: str | None = None
     end: End | None = None
     device: str | None = None
+    inexact: bool = False
 
 
 class Queued(msgspec.Struct, frozen=True):

@@ -43,7 +43,9 @@ _POLL_EVERY = 0.05
 _RETRY_FOR = 60.0  # seconds of trying to write an attempt's record on a full disk
 
 
-def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None = None) -> int:
+def launch(
+    paths: RunPaths, resumed_from: str | None = None, device: str | None = None, *, inexact: bool = False
+) -> int:
     """Start a supervisor that survives this process and its terminal, and return its pid.
 
     With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
@@ -54,6 +56,8 @@ def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None 
         command += ["--resumed-from", resumed_from]
     if device is not None:
         command += ["--from-queue-on", device]
+    if inexact:
+        command.append("--inexact")
     log = _open_log(paths.supervisor_log)
     said_before = os.fstat(log).st_size
     try:
@@ -100,6 +104,8 @@ def run_attempt(
     environment: Mapping[str, str],
     resumed_from: str | None = None,
     device: str | None = None,
+    *,
+    inexact: bool = False,
 ) -> int:
     """Run `command --attempt N` as the next attempt, to its end; return its exit code, or BUSY.
 
@@ -111,7 +117,7 @@ def run_attempt(
     if lock is None:
         print(f"this run is already running: {paths.id}", file=sys.stderr)
         return BUSY
-    attempt = _new_attempt(paths, resumed_from, device)
+    attempt = _new_attempt(paths, resumed_from, device, inexact)
     if device is not None and not is_due(read_small(paths.queued, Queued), attempt.attempt):
         print(f"this run does not wait in the queue any more: {paths.id}", file=sys.stderr)
         return BUSY
@@ -166,7 +172,7 @@ def is_due(queued: Queued | None, attempt: int) -> bool:
     return queued is not None and queued.place is not None and queued.attempt == attempt
 
 
-def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) -> Attempt:
+def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None, inexact: bool) -> Attempt:
     ticks, boot = process_identity(os.getpid())
     return Attempt(
         attempt=max(paths.attempt_numbers(), default=0) + 1,
@@ -179,6 +185,7 @@ def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) 
         started_at=time.time(),
         resumed_from=resumed_from,
         device=device,
+        inexact=inexact,
     )
 
 
@@ -235,6 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resumed-from")
     parser.add_argument("--from-queue-on", metavar="DEVICE")
+    parser.add_argument("--inexact", action="store_true")
     options = parser.parse_args(arguments)
     os.umask(0o077)
     paths = RunPaths(options.run)
@@ -243,7 +251,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, environment = trainer_command(paths, resolved), trainer_environment(resolved)
         if options.from_queue_on not in (None, CPU):
             environment["CUDA_VISIBLE_DEVICES"] = options.from_queue_on
-        return run_attempt(paths, command, environment, options.resumed_from, options.from_queue_on)
+        return run_attempt(
+            paths,
+            command,
+            environment,
+            options.resumed_from,
+            options.from_queue_on,
+            inexact=options.inexact,
+        )
     except (OSError, msgspec.DecodeError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -135,7 +135,7 @@ def test_a_short_write_is_gone_on_with(run: Path) -> None:
     assert read(made.path) == made
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=120, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=80, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from(KINDS))
 def test_any_damage_is_noticed_and_the_older_one_is_taken(
     pair: tuple[Path, Path], tmp_path: Path, seed: int, kind: Damage

@@ -73,13 +73,15 @@ def calls_of_a_save(recipe: Path) -> Counter[str]:
 
 
 def run_of(recipe: Path, steps: int) -> RunPaths:
-    """A run that saves after every step."""
+    """A run that saves after every step, and does nothing else between two."""
     return new_run(
         recipe,
         f"train.max_steps={steps}",
-        "train.num_train_epochs=10000",
+        "train.num_train_epochs=9999",
+        "train.per_device_train_batch_size=2",
         "save.steps=1",
-        "eval.steps=100000",
+        "data.val_fraction=0",
+        "eval.meters=false",
     )
 
 

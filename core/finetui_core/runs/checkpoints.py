@@ -92,7 +92,8 @@ def _place(staging: Path, name: str) -> Path:
     if not is_inside(name):
         raise ValueError(f"{name!r} is no file inside a checkpoint")
     path = staging / name
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.parent != staging:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 

@@ -1,6 +1,9 @@
 """What would not go on exactly is refused with each difference; who asks for it all the same gets a marked run."""
 
 import argparse
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,12 @@ from finetui_core.cli import resume
 from finetui_core.cli.main import main
 from finetui_core.cli.plain import step_sentence
 from finetui_core.errors import Problem
+from finetui_core.runs import supervisor
 from finetui_core.runs.comparison import compare_runs
-from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.lock import take_lock
+from finetui_core.runs.paths import RunPaths, create_run
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import Attempt, read_small
 from finetui_core.train.circumstances import Difference, differences
 from run_folders import add_lines, write_run
 from training import KillAt, Killed, curve, events, new_run, train_here, write_project
@@ -103,7 +109,27 @@ def test_the_command_passes_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for arguments in ([], ["--inexact"]):
         parser = argparse.ArgumentParser()
         resume.add_arguments(parser)
-        view_state = "stopped"
-        add_lines(paths.events, {"type": "finished", "reason": view_state, "step": 60})
+        add_lines(paths.events, {"type": "finished", "reason": "stopped", "step": 60})
         assert resume.run(parser.parse_args([str(paths.root), *arguments])) == 0
     assert asked == [False, True]
+
+
+def test_the_supervisor_writes_it_into_the_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the trainer reads it, on each of its processes."""
+    paths = create_run(tmp_path, "supervised", "", {}, {})
+    monkeypatch.setattr(supervisor, "trainer_command", lambda *given: [sys.executable, "-S", "-c", "pass"])
+    monkeypatch.setattr(supervisor, "trainer_environment", lambda *given: {})
+    locks: list[int] = []
+    monkeypatch.setattr(supervisor, "take_lock", lambda run: locks.append(take_lock(run) or 0) or locks[-1])
+    numbers = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+    handlers, mask = [signal.getsignal(number) for number in numbers], os.umask(0o077)
+    try:
+        for arguments in ([], ["--inexact"]):
+            assert supervisor.main([str(paths.root), *arguments]) == 0
+            os.close(locks.pop())  # as the end of its process does
+    finally:
+        os.umask(mask)
+        for number, handler in zip(numbers, handlers, strict=True):
+            signal.signal(number, handler)
+    attempts = [read_small(paths.attempt(number), Attempt) for number in (1, 2)]
+    assert [one is not None and one.inexact for one in attempts] == [False, True]

@@ -21,9 +21,11 @@ from faults import Fault, every_fault, faulty
 from faulty_saves import places, saves_replaced
 from finetui_core.runs import exit_codes
 from finetui_core.runs.checkpoints import newest_valid, published
+from finetui_core.runs.liveness import Here, judge
 from finetui_core.runs.mailbox import send
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import Attempt, End
 from finetui_core.train import loop
 from finetui_core.train.saves import Saves, save_at_end
 from finetui_core.train.tensor_file import content
@@ -276,7 +278,11 @@ def test_a_disk_that_stays_full_fails_the_run_and_names_what_is_left(
     assert (finished["reason"], finished["step"]) == ("unsaved", 5)
     view = RunView(paths)
     view.refresh()
-    assert view.state.state == "starting" or view.state.state == "failed"
+    ended = Attempt(1, 1, 1, "", "here", 1, 1, 0.0, end=End(1.0, exit_code=exit_codes.UNSAVED))
+    state = judge(ended, None, finished, None, 0.0, None, Here())
+    assert (
+        state.state == "failed" and "could not be written; the newest sound one is of step 4" in state.reason
+    )
     (alarm,) = view.alarms
     assert alarm["severity"] == "act"
     assert "No space left" in alarm["message"] and "of step 4" in alarm["message"]

@@ -76,7 +76,13 @@ def new_run(recipe: Path, *overrides: str) -> RunPaths:
     return make_run(recipe, overrides, None, recipe.parent / "runs")
 
 
-def train_here(paths: RunPaths, attempt: int = 1, wrap: Callable[[Any], Any] = lambda output: output) -> int:
+def train_here(
+    paths: RunPaths,
+    attempt: int = 1,
+    wrap: Callable[[Any], Any] = lambda output: output,
+    *,
+    inexact: bool = False,
+) -> int:
     """Run the trainer's process body in this process; `wrap` may replace its output."""
     from finetui_core.train.__main__ import train
     from finetui_core.train.output import Recorded
@@ -85,7 +91,7 @@ def train_here(paths: RunPaths, attempt: int = 1, wrap: Callable[[Any], Any] = l
     writer = RunWriter(paths, attempt)
     try:
         with Heartbeat(paths) as heartbeat:
-            return train(paths, wrap(Recorded(writer, heartbeat)))
+            return train(paths, wrap(Recorded(writer, heartbeat)), inexact=inexact)
     finally:
         writer.close()
         for number, handler in handlers.items():

@@ -226,6 +226,7 @@ def train(case: Case) -> None:
         warmup_steps=0,
         facts={},
         template_origin="",
+        configuration={},
     )
     for step in (1, 2):
         train_step(session, step)

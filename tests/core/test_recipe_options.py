@@ -24,7 +24,7 @@ train: method learning_rate num_train_epochs max_steps per_device_train_batch_si
 lora: r lora_alpha lora_dropout target_modules use_rslora use_dora modules_to_save
 eval: steps per_device_eval_batch_size max_rows early_stopping_patience samples sample_max_new_tokens
     forgetting_probe meters
-save: steps total_limit keep_best
+save: steps minutes total_limit keep_best
 launch: nproc_per_node nnodes rdzv_endpoint max_restarts
 cost: gpu_hour_price currency
 """

@@ -2,15 +2,18 @@
 
 import json
 import resource
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from finetui_core.runs import checkpoints, exit_codes
+from finetui_core.runs import exit_codes
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView, read_records
+from finetui_core.train import loop
+from finetui_core.train.saves import Saves
 from training import events, new_run, train_here, write_project
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_losses.json").read_text())
@@ -126,35 +129,25 @@ def test_a_loss_that_is_not_a_number_ends_the_run_in_its_step(recipe: Path, monk
         )
 
 
-def test_weights_that_the_disk_refuses_cost_no_run_either(recipe: Path) -> None:
+def test_weights_that_the_disk_refuses_cost_no_step(recipe: Path, monkeypatch: Any) -> None:
+    """A limit that the system itself sets; it stays, so that the end of the run waits for it in vain."""
+    now = [0.0]
+    monkeypatch.setattr(
+        loop,
+        "Saves",
+        partial(Saves, clock=lambda: now[0], sleep=lambda seconds: now.__setitem__(0, now[0] + seconds)),
+    )
     paths = new_run(recipe, "train.method=full", "train.max_steps=2")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (60_000, before[1])
     )  # less than the weights, more than the rest
     try:
-        assert train_here(paths) == 0
+        assert train_here(paths) == exit_codes.UNSAVED
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(losses(paths)) == 2
     assert "File too large" in events(paths, "checkpoint_failed")[0]["error"]
-    assert events(paths, "finished")[0]["reason"] == "completed"
-
-
-def test_a_full_disk_costs_a_checkpoint_and_not_the_run(recipe: Path, monkeypatch: Any) -> None:
-    real = checkpoints.write_atomically
-    refused = iter([True, True])
-
-    def full_for_a_while(path: Path, content: bytes, **options: Any) -> None:
-        if path.name == checkpoints.MANIFEST and next(refused, False):
-            raise OSError(28, "No space left on device")
-        real(path, content, **options)
-
-    monkeypatch.setattr(checkpoints, "write_atomically", full_for_a_while)
-    paths = new_run(recipe)
-    assert train_here(paths) == 0
-    failed = events(paths, "checkpoint_failed")
-    assert [event["step"] for event in failed] == [2, 4]
-    assert "No space left" in failed[0]["error"]
-    assert events(paths, "finished")[0]["reason"] == "completed"
-    assert not [path for path in paths.checkpoints.iterdir() if path.name.startswith(".")]
-    assert checkpoints.newest_valid(paths.checkpoints)[0] is not None
+    (finished,) = events(paths, "finished")
+    assert finished["reason"] == "unsaved" and finished["note"] == "there is no sound checkpoint yet"
+    assert list(paths.checkpoints.iterdir()) == []

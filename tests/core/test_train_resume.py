@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from finetui_core.errors import Problem
 from finetui_core.runs.checkpoints import published
 from finetui_core.runs.paths import RunPaths
 from training import KillAt, Killed, curve, events, new_run, train_here, write_project
@@ -86,17 +85,3 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(recipe: Path) 
     assert skipped["path"] == f"checkpoints/{newest.name}"
     assert "adapter_model.safetensors is damaged" in skipped["reason"]
     assert curve(disturbed) == curve(undisturbed)
-
-
-def test_a_continuation_that_could_not_be_exact_is_refused(recipe: Path, tmp_path: Path) -> None:
-    project = write_project(tmp_path)
-    paths = new_run(project)
-    with pytest.raises(Killed):
-        train_here(paths, 1, lambda output: KillAt(output, "metric", 5))
-    rows = project.parent / "train.jsonl"
-    rows.write_text(rows.read_text().replace("number 1)", "number one)"))
-    assert train_here(paths, 2) == 2
-    (error,) = events(paths, "error")
-    problems = [Problem(**problem) for problem in error["problems"]]
-    assert "data_sha256 was" in problems[0].what
-    assert "Put the training data back" in problems[0].hint

@@ -322,6 +322,45 @@ async def test_why_a_run_could_not_be_continued(root: Path, tmp_path: Path, fake
         assert "Continue this run" in await press(pilot, "q", "C")
 
 
+DIFFERS = """
+if "--inexact" not in sys.argv:
+    sys.stderr.write("torch was 2.12.0 when the checkpoint was written and is 2.13.0 now\\n")
+    sys.stderr.write("    Go on with: ftui resume demo --inexact\\n")
+    sys.exit(2)
+"""
+
+
+async def test_what_would_not_go_on_exactly_does_so_only_after_the_differences_are_read(
+    root: Path, fake: Fake
+) -> None:
+    run = stopped_run(root)
+    called = fake(f"{DIFFERS}print(json.dumps({{'path': {str(run.root)!r}}}))")
+    async with studio(root).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "enter")
+        shown = await press(pilot, "C", "y")
+        assert "was not continued" in shown and "torch was 2.12.0" in shown
+        shown = await press(pilot, "escape")
+        assert "all the same?" in shown and "continue inexactly" in shown
+        assert "all the same" not in await press(pilot, "enter")
+        assert "--inexact" not in json.loads(called.read_text())
+        await press(pilot, "C", "y")
+        await press(pilot, "escape")
+        await press(pilot, "down", "enter")
+        await settle(pilot)
+        assert f"{run.id} goes on" in told(pilot)
+    assert json.loads(called.read_text())[-1] == "--inexact"
+
+
+async def test_a_run_that_is_inexact_says_so_beside_its_name(root: Path) -> None:
+    run = make_run(root, "demo", steps=60)
+    add_events(run, {"type": "inexact", "step": 30, "by": "asked", "differences": []})
+    async with studio(root).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        shown = await press(pilot, "enter")
+        assert "inexact from step 30" in shown.splitlines()[1]
+
+
 def foreign(root: Path) -> None:
     (root / "theirs").mkdir()
     (root / "theirs" / "metrics.jsonl").write_text('{"step": 7, "train/loss": 1.25}\n')

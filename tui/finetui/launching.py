@@ -19,6 +19,7 @@ from finetui_core.runs.command import child_environment
 PROGRAM: tuple[str, ...] = (sys.executable, "-m", "finetui_core.cli.main")
 """What takes the arguments: ftui itself, without its screens."""
 BAD_INPUT = 2
+INEXACT = "--inexact"
 LAST_RECIPE = "last_recipe"
 _LOOK_EVERY = 0.2  # seconds between two looks whether the screens have ended
 
@@ -53,9 +54,14 @@ def refused_by_preflight(launched: Launched) -> bool:
     return launched.code == BAD_INPUT and IGNORE in launched.said
 
 
-def resume_arguments(run: Path) -> list[str]:
+def resume_arguments(run: Path, *, inexact: bool = False) -> list[str]:
     """The next attempt of `run`."""
-    return ["resume", str(run), "--detach", "--json"]
+    return ["resume", str(run), "--detach", "--json", *([INEXACT] if inexact else [])]
+
+
+def refused_as_inexact(launched: Launched) -> bool:
+    """Whether the command would have gone on with `--inexact`, which its hints then name."""
+    return launched.code == BAD_INPUT and INEXACT in launched.said
 
 
 def launch(arguments: Sequence[str], cancelled: Callable[[], bool]) -> Launched | None:

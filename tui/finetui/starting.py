@@ -24,6 +24,11 @@ AFTER_REFUSAL = [
     ("leave it", "change the recipe or free room first"),
     (ANYWAY, "it may be killed in the middle, and take other work on this machine with it"),
 ]
+INEXACTLY = "continue inexactly"
+AFTER_DIFFERENCES = [
+    ("leave it", "put things back as they were first"),
+    (INEXACTLY, "it goes on from its checkpoint, marked from there on as not exactly the run that it was"),
+]
 _OFFERED_ON = {
     "runs",
     "station",
@@ -75,14 +80,24 @@ def ask_to_continue(studio: "Studio", run: Path) -> None:
     """Ask whether to start the next attempt of `run`, and start it."""
     from finetui.screens.confirm import Confirm
 
-    def answered(yes: bool | None) -> None:
-        if not yes:
-            return
-        studio.being_continued.add(run)
-        studio.notice(f"continuing {run.name}: loading the model and the checkpoint …")
-        _launch(studio, launching.resume_arguments(run), partial(_continued, studio, run))
+    studio.push_screen(Confirm(CONTINUE), lambda yes: _continue(studio, run) if yes else None)
 
-    studio.push_screen(Confirm(CONTINUE), answered)
+
+def _continue(studio: "Studio", run: Path, *, inexact: bool = False) -> None:
+    studio.being_continued.add(run)
+    studio.notice(f"continuing {run.name}: loading the model and the checkpoint …")
+    _launch(studio, launching.resume_arguments(run, inexact=inexact), partial(_continued, studio, run))
+
+
+def _ask_to_continue_inexactly(studio: "Studio", run: Path) -> None:
+    """Asked once it has been read in what the circumstances differ."""
+    from finetui.screens.choose import Choose
+
+    def answered(answer: str | None) -> None:
+        if answer == INEXACTLY:
+            _continue(studio, run, inexact=True)
+
+    studio.push_screen(Choose(f"Continue {run.name} all the same?", AFTER_DIFFERENCES), answered)
 
 
 def _launch(studio: "Studio", arguments: Sequence[str], ended: "partial[None]") -> None:
@@ -117,7 +132,9 @@ def _started(
 def _continued(studio: "Studio", run: Path, launched: Launched) -> None:
     studio.being_continued.discard(run)
     if launched.code != 0:
-        _tell(studio, f"{run.name} was not continued", launched)
+        inexactly = partial(_ask_to_continue_inexactly, studio, run)
+        then = inexactly if launching.refused_as_inexact(launched) else None
+        _tell(studio, f"{run.name} was not continued", launched, then)
     else:
         studio.notice(f"{run.name} goes on")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from finetui_core.cli.say import data_json, talk
 from finetui_core.runs.foreign import ForeignView
+from finetui_core.runs.inexact import headline
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.sentences import event_sentence
 from finetui_core.text import visible
@@ -85,10 +86,11 @@ def progress_line(view: View) -> str:
         return f"{_phase(view)} …"
     filled = round(BAR_WIDTH * step / total)
     phase = "" if facts["phase"] in (None, "training") else f"  {facts['phase']}"
+    inexact = headline(facts.get("inexact_from"))
     return (
         f"{'█' * filled}{'░' * (BAR_WIDTH - filled)} {step}/{total}  loss {loss(facts['loss'])}  "
         f"val {loss(facts['eval_loss'])}  {count(facts['tokens_per_second'])} tok/s  "
-        f"{duration(facts['eta_seconds'])} left{phase}"
+        f"{duration(facts['eta_seconds'])} left{phase}{'  ' if inexact else ''}{inexact}"
     )
 
 

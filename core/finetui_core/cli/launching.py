@@ -7,6 +7,7 @@ import msgspec
 from finetui_core.cli.follow import View, current_events, follow, wait_until_ready
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem
+from finetui_core.runs.inexact import headline
 from finetui_core.runs.logind import warning_at_logout
 from finetui_core.runs.mailbox import send
 from finetui_core.runs.paths import RunPaths
@@ -18,12 +19,14 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 _GOOD = ("queued", "finished", "stopped")
 
 
-def start(paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: bool) -> int:
+def start(
+    paths: RunPaths, *, resumed_from: str | None, detach: bool, as_json: bool, inexact: bool = False
+) -> int:
     """Start an attempt and follow it, or leave it once it trains; returns the exit code.
 
     Bad input that only the trainer can see (rows, weights) raises InputError here, like any other.
     """
-    launch(paths, resumed_from)
+    launch(paths, resumed_from, inexact=inexact)
     if warning := warning_at_logout():
         talk(f"warning: {warning}")
     _say_who_joins(paths)
@@ -97,6 +100,8 @@ def say_result(view: View) -> None:
     """The end of the run in a few lines: why, what was gained, where it lies, and what to do next."""
     facts = view.summary()
     talk(f"{facts['id']}: {facts['state']}. {facts['reason']}")
+    if facts.get("inexact_from") is not None:
+        talk(headline(facts["inexact_from"]))
     before = next((one for one in view.evaluations if one["step"] == 0 and "eval_loss" in one), None)
     if before is not None and facts["best_eval_loss"] is not None and facts["best_step"]:
         best = next(one for one in view.evaluations if one["step"] == facts["best_step"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from finetui_core.cli.follow import News
 from finetui_core.cli.say import data
+from finetui_core.runs.inexact import headline
 from finetui_core.runs.sentences import event_sentence
 from finetui_core.wording import count, duration, loss, number, percent
 
@@ -54,6 +55,8 @@ def step_sentence(facts: Mapping[str, Any]) -> str:
         said.append(f"{count(facts['tokens_per_second'])} tokens per second")
     if number(facts["eta_seconds"]) is not None:
         said.append(f"{duration(facts['eta_seconds'])} left")
+    if facts.get("inexact_from") is not None:
+        said.append(headline(facts["inexact_from"]))
     return ", ".join(said)
 
 

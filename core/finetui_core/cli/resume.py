@@ -1,4 +1,7 @@
-"""`ftui resume RUN`: continue from the newest checkpoint that verifies, exactly as if nothing had happened."""
+"""`ftui resume RUN`: continue from the newest checkpoint that verifies, exactly as if nothing had happened.
+
+What would not continue exactly is refused with each difference; `--inexact` goes on all the same, and marks the run.
+"""
 
 import argparse
 import time
@@ -19,6 +22,11 @@ _LETS_GO_WITHIN = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="the run's id, a part of it that only it has, a path, or: latest")
     parser.add_argument("--runs", type=Path, help="the folder that holds the runs (FTUI_RUNS, or ./runs)")
+    parser.add_argument(
+        "--inexact",
+        action="store_true",
+        help="go on even where libraries, data or processes are not those of the checkpoint; the run is marked",
+    )
     parser.add_argument("--detach", action="store_true", help="return as soon as the run trains")
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
@@ -47,7 +55,13 @@ def run(options: argparse.Namespace) -> int:
     if checkpoint is None:
         talk(f"{paths.id} has no checkpoint that verifies, so it starts from its first step.")
     resumed_from = f"checkpoints/{checkpoint.path.name}" if checkpoint else None
-    return start(paths, resumed_from=resumed_from, detach=options.detach, as_json=options.json)
+    return start(
+        paths,
+        resumed_from=resumed_from,
+        detach=options.detach,
+        as_json=options.json,
+        inexact=options.inexact,
+    )
 
 
 def _is_let_go(paths: RunPaths) -> bool:

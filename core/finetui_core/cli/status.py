@@ -6,6 +6,7 @@ from pathlib import Path
 from finetui_core.cli.say import data, data_json
 from finetui_core.runs.alarms import kind_in_words, severity_in_words
 from finetui_core.runs.foreign import open_view
+from finetui_core.runs.inexact import headline
 from finetui_core.runs.paths import find_run, runs_root
 from finetui_core.wording import count, duration, loss
 
@@ -36,6 +37,8 @@ def run(options: argparse.Namespace) -> int:
         "checkpoint": facts["last_checkpoint"] or "none yet",
         "folder": facts["path"],
     }
+    if facts.get("inexact_from") is not None:
+        lines["exactness"] = headline(facts["inexact_from"])
     for name, value in lines.items():
         data(f"{name:<11}{value}")
     for alarm in facts.get("alarms", ()):

@@ -37,6 +37,8 @@ REPLAY_LENGTH = 128
 START = Span(3, 6, 40)
 """Seconds for libraries and rows, before the weights, on a machine without finished runs: 4 to 8 where measured."""
 _LOADING = Span(2e9, 7e8, 1.5e8)  # bytes a second of weights: cache, disk, network disk
+SAVES_SHARE = 0.01
+"""The share of the time that saves by time may take."""
 _SAVING = Span(1e9, 3e8, 8e7)  # bytes a second of a checkpoint, which is hashed and flushed
 _TOKEN = Span(2e-4, 1e-3, 3e-3)  # seconds of a layer for one token of all sample answers together
 _GUESSED_LENGTHS = (0.75, 1.0, 1.35)  # what a length guessed from characters may be off by
@@ -86,7 +88,8 @@ def estimate_duration(
     tokens_per_epoch = round(lengths.rows * lengths.mean)
     tokens = tokens_per_epoch * steps / max(1, per_epoch)
     evaluations = _count(recipe.eval.steps, per_epoch, steps) + 1 if lengths.val_rows else 0
-    checkpoints = _count(recipe.save.steps, per_epoch, steps)
+    due = _count(recipe.save.steps, per_epoch, steps)
+    counts = []
     val_rows = min(lengths.val_rows, recipe.eval.max_rows or lengths.val_rows)
     forward = forward_of_token(work) / work_of_token(work)
     every = zip(("low", "middle", "high"), _reversed(rate), _GUESSED_LENGTHS, strict=True)
@@ -99,7 +102,9 @@ def estimate_duration(
         answers = recipe.eval.sample_max_new_tokens if min(recipe.eval.samples, val_rows) else 0
         sampling = evaluations * answers * work.shape.layers * getattr(_TOKEN, name)
         weights = memory.peaks.get("load", {}).get("weights", 0)
-        saving = checkpoints * checkpoint_bytes(recipe, memory) / getattr(_SAVING, name)
+        saved = checkpoint_bytes(recipe, memory) / getattr(_SAVING, name)
+        counts.append(_with_those_by_time(due, train + validating + sampling, recipe.save.minutes, saved))
+        saving = counts[-1] * saved
         starting = getattr(calibration.start or START, name) + weights / getattr(_LOADING, name)
         seconds.append(train + validating + sampling + saving + starting)
     span = Span(*seconds)
@@ -111,7 +116,7 @@ def estimate_duration(
         tokens_per_epoch,
         per_epoch,
         steps,
-        checkpoints,
+        counts[1],
         evaluations,
         basis,
         says,
@@ -134,6 +139,17 @@ def _count(every: int, per_epoch: int, steps: int) -> int:
     """How often something is done that is due every so many steps, or after each epoch, and once at the end."""
     period = every or per_epoch
     return steps // period + (steps % period > 0)
+
+
+def _with_those_by_time(due: int, seconds: float, minutes: float, each: float) -> int:
+    """How many checkpoints are written where `due` lie evenly in `seconds`, with those that `minutes` adds.
+
+    Each takes `each` seconds; as in `train.saves`, a dear one is written less often.
+    """
+    if not minutes:
+        return due
+    apart = max(60 * minutes, each / SAVES_SHARE)
+    return due * (1 + int(seconds / max(1, due) // apart))
 
 
 def _speed(

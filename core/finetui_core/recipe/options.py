@@ -343,6 +343,14 @@ class SaveOptions(BaseModel):
         description="Write a checkpoint every so many optimizer steps; 0 writes one after each epoch.",
         json_schema_extra=_about("common"),
     )
+    minutes: float = Field(
+        default=5.0,
+        ge=0.0,
+        le=1440.0,
+        description="Write one as well when so many minutes have passed since the last, which is the most that a "
+        "crash may cost; 0 never does.",
+        json_schema_extra=_about("common"),
+    )
     total_limit: int = Field(
         default=3,
         ge=1,

@@ -1,26 +1,46 @@
 """Checkpoints on disk: published whole or not at all, trusted only when every byte is as it was written.
 
-A checkpoint is written into a hidden folder, hashed into manifest.json, flushed and renamed. The rename is the
-commit: a crash at any moment leaves the checkpoints that were there before, and a hidden folder to sweep up.
+A checkpoint is written into a hidden folder, its files are hashed as they are written and flushed, the manifest
+comes last, and the folder is renamed. The rename is the commit: a crash at any moment leaves the checkpoints that
+were there before, and a hidden folder to sweep up.
 """
 
-import hashlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetui_core.errors import InputError, Problem
-from finetui_core.files import fsync_folder, write_atomically
+from finetui_core.files import fsync_folder
+from finetui_core.runs.manifest import (
+    MANIFEST,
+    SCHEMA,
+    Buffer,
+    Manifest,
+    Unsound,
+    decode,
+    encode,
+    has_its_files,
+    is_inside,
+    verified,
+    write_sealed,
+)
 from finetui_core.runs.paths import RunPaths, step_name
+from finetui_core.runs.records import Identity, content_of, read_small
 
-MANIFEST = "manifest.json"
+__all__ = ["MANIFEST", "Checkpoint", "Skipped", "publish", "read"]
+
 STAGING = ".staging-"
+_REPLACED = ".replaced-"
+"""Before the name of a checkpoint that makes room for another of its step, until that one is in its place."""
 _NAME = re.compile(r"step-(\d{6,})")
+
+Files = Mapping[str, Iterable[Buffer]]
+"""The content of a checkpoint's files, in pieces, by their paths inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,77 +61,86 @@ class Skipped:
     reason: str
 
 
-def publish(folder: Path, step: int, write: Callable[[Path], None], facts: Mapping[str, Any]) -> Checkpoint:
-    """Let `write` fill a hidden folder, then make it the checkpoint of `step` in one rename.
+def publish(folder: Path, step: int, files: Files, facts: Mapping[str, Any]) -> Checkpoint:
+    """Write `files` into a hidden folder, then make it the checkpoint of `step` in one rename.
 
-    Replaces a checkpoint of the same step. Raises OSError, or what `write` raises, and then leaves nothing.
+    One of the same step that has the same content is left as it is; another one is replaced, and there is no moment
+    at which neither could be had (see `sweep`). Raises OSError, or what a content raises, and then leaves nothing.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700, parents=True)
     staging = folder / f"{STAGING}{step_name(step)}-{os.getpid()}"
     shutil.rmtree(staging, ignore_errors=True)
     try:
         staging.mkdir(mode=0o700)
-        write(staging)
-        files = {str(path.relative_to(staging)): _seal(path) for path in _files_in(staging)}
-        manifest = {"schema": 1, "step": step, "facts": dict(facts), "files": files}
-        write_atomically(staging / MANIFEST, json.dumps(manifest, indent=1).encode())
-        for inner in staging.rglob("*"):
-            if inner.is_dir():
-                fsync_folder(inner)
-        target = folder / step_name(step)
-        superseded = folder / f"{STAGING}superseded-{os.getpid()}"
-        if target.exists():
-            target.rename(superseded)
-        staging.rename(target)
+        entries = {name: write_sealed(_place(staging, name), content) for name, content in files.items()}
+        manifest = Manifest(SCHEMA, step, dict(facts), entries, run=_run_of(folder))
+        sealed = encode(manifest)
+        write_sealed(staging / MANIFEST, [sealed])
+        for inner in (staging, *(path for path in staging.rglob("*") if path.is_dir())):
+            fsync_folder(inner)
+        target = _commit(folder, staging, step_name(step), sealed)
         fsync_folder(folder)
-        shutil.rmtree(superseded, ignore_errors=True)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
-    size = sum(int(entry["bytes"]) for entry in files.values())
-    return Checkpoint(target, step, size, dict(facts))
+    return _checkpoint(target, manifest)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+def _place(staging: Path, name: str) -> Path:
+    """Where a file goes; the folders above it are made."""
+    if not is_inside(name):
+        raise ValueError(f"{name!r} is no file inside a checkpoint")
+    path = staging / name
+    if path.parent != staging:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
 
 
-def _seal(path: Path) -> dict[str, int | str]:
-    """Flush one file to disk and describe it for the manifest."""
-    descriptor = os.open(path, os.O_RDONLY)
+def _run_of(folder: Path) -> str:
+    """The id of the run whose checkpoints lie in `folder`; "" for a folder that belongs to none."""
+    identity = read_small(RunPaths(folder.parent).identity, Identity)
+    return identity.id if identity is not None else ""
+
+
+def _commit(folder: Path, staging: Path, name: str, manifest: bytes) -> Path:
+    target, replaced = folder / name, folder / f"{_REPLACED}{name}"
+    if not os.path.lexists(target):
+        return staging.rename(target)
+    if isinstance(read(target), Checkpoint) and content_of(target / MANIFEST) == manifest:
+        shutil.rmtree(staging, ignore_errors=True)
+        return target
+    shutil.rmtree(replaced, ignore_errors=True)
+    target.rename(replaced)
     try:
-        os.fchmod(descriptor, 0o600)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        staging.rename(target)
+    except BaseException:
+        replaced.rename(target)
+        raise
+    fsync_folder(folder)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return target
 
 
 def read(path: Path) -> Checkpoint | Skipped:
     """The checkpoint at `path` if every file is there and unchanged, else the reason why it is not."""
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        step, files, facts = manifest["step"], manifest["files"], manifest["facts"]
-        if step_name(step) != path.name:
-            return Skipped(path, f"its manifest says step {step}")
-        for name, entry in files.items():
-            file = path / name
-            if not file.is_file():
-                return Skipped(path, f"{name} is missing")
-            if file.stat().st_size != entry["bytes"]:
-                return Skipped(path, f"{name} has {file.stat().st_size} bytes, not {entry['bytes']}")
-            if _sha256(file) != entry["sha256"]:
-                return Skipped(path, f"{name} is damaged (its sha256 differs from the manifest)")
-    except FileNotFoundError:
-        return Skipped(path, f"{MANIFEST} is missing")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        manifest = verified(path)
+    except Unsound as error:
+        return Skipped(path, str(error))
+    except (OSError, ValueError) as error:
         return Skipped(path, f"it cannot be read: {error}")
-    return Checkpoint(path, step, sum(int(entry["bytes"]) for entry in files.values()), facts)
+    if step_name(manifest.step) != path.name:
+        return Skipped(path, f"its manifest says step {manifest.step}")
+    run = _run_of(path.parent)
+    if run and manifest.run and manifest.run != run:
+        return Skipped(path, f"it is of another run: {manifest.run}")
+    return _checkpoint(path, manifest)
+
+
+def _checkpoint(path: Path, manifest: Manifest) -> Checkpoint:
+    size = sum(entry.bytes for entry in manifest.files.values())
+    return Checkpoint(path, manifest.step, size, manifest.facts)
 
 
 def published(folder: Path) -> list[Path]:
@@ -156,25 +185,72 @@ def best_or_newest(paths: RunPaths) -> Checkpoint:
     raise InputError([*problems, Problem("the run has no checkpoint to use", str(paths.root), hint)])
 
 
-def prune(folder: Path, total_limit: int, protected: frozenset[str]) -> list[Path]:
-    """Delete the oldest checkpoints beyond `total_limit`, never one named in `protected`.
+def prune(folder: Path, newest: Checkpoint, total_limit: int, protected: frozenset[str]) -> list[Path]:
+    """Delete the oldest checkpoints beyond `total_limit`, never `newest` or one named in `protected`.
 
-    Nothing is deleted unless the newest one verifies, since only then has it superseded the others.
-    Returns what was deleted.
+    `newest` is the one that this process has just published: its bytes were hashed on their way to the disk, so it
+    is not read again, only looked at. Those of later steps are leftovers that did not verify; they neither count nor
+    go. Returns what was deleted.
     """
-    paths = published(folder)
-    if len(paths) <= total_limit or isinstance(read(paths[0]), Skipped):
+    older = [path for path in published(folder) if _step_of(path) < newest.step]
+    if 1 + len(older) <= total_limit or not _is_whole(newest):
         return []
-    spare = [path for path in paths[1:] if path.name not in protected]
-    kept = len(paths) - len(spare)
+    spare = [path for path in older if path.name not in protected]
+    kept = 1 + len(older) - len(spare)
     doomed = spare[max(0, total_limit - kept) :]
     for path in doomed:
-        shutil.rmtree(path, ignore_errors=True)
+        _discard(path)
     return doomed
 
 
+def free_oldest(folder: Path, protected: frozenset[str]) -> Path | None:
+    """Delete the oldest checkpoint that a newer one supersedes, which is verified first; None where there is none."""
+    newest, _ = newest_valid(folder)
+    spare = [] if newest is None else spare_beside(folder, newest, protected)
+    if spare:
+        _discard(spare[-1])
+    return spare[-1] if spare else None
+
+
+def spare_beside(folder: Path, newest: Checkpoint, protected: frozenset[str]) -> list[Path]:
+    """The checkpoints that may be deleted where room is needed, newest first."""
+    return [path for path in published(folder) if _step_of(path) < newest.step and path.name not in protected]
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _is_whole(checkpoint: Checkpoint) -> bool:
+    """Whether the files are still there with their sizes."""
+    try:
+        manifest = decode(content_of(checkpoint.path / MANIFEST))
+    except (OSError, Unsound):
+        return False
+    return has_its_files(checkpoint.path, manifest)
+
+
+def _discard(path: Path) -> None:
+    """Delete a checkpoint; a crash in the middle leaves a hidden folder, never a checkpoint with files missing."""
+    hidden = path.with_name(f"{STAGING}discarded-{path.name}")
+    try:
+        shutil.rmtree(hidden, ignore_errors=True)
+        path.rename(hidden)
+    except OSError:
+        hidden = path
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
 def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left behind."""
-    if folder.is_dir():
-        for path in folder.glob(f"{STAGING}*"):
+    """Put back a checkpoint whose replacement never came, and remove what writers that were killed left behind."""
+    if not folder.is_dir():
+        return
+    for path in folder.glob(f"{_REPLACED}*"):
+        target = folder / path.name.removeprefix(_REPLACED)
+        if os.path.lexists(target):
             shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.rename(target)
+    for path in folder.glob(f"{STAGING}*"):
+        shutil.rmtree(path, ignore_errors=True)

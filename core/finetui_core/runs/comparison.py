@@ -48,7 +48,8 @@ _STUDENT = (
 
 
 class Compared(msgspec.Struct, frozen=True):
-    """One run. `seconds` it took over all attempts so far; `tokens_per_second` is the median of its steps."""
+    """One run. `seconds` it took over all attempts so far; `tokens_per_second` is the median of its steps, and
+    `inexact_from` the step from which on it is not what it would have been undisturbed."""
 
     id: str
     name: str
@@ -63,6 +64,7 @@ class Compared(msgspec.Struct, frozen=True):
     perplexity: float | None
     seconds: float | None
     tokens_per_second: float | None
+    inexact_from: int | None = None
 
 
 class Comparison(msgspec.Struct, frozen=True):
@@ -127,6 +129,7 @@ def _compared(view: RunView, recipe: Recipe, options: Sequence[str]) -> Compared
         perplexity=math.exp(loss) if loss is not None and loss <= 20 else None,
         seconds=sum(ends) if ends else None,
         tokens_per_second=median(speeds) if speeds else None,
+        inexact_from=facts["inexact_from"],
     )
 
 
@@ -156,6 +159,11 @@ def _notes(
         f"{run.id} is {run.state.replace('_', ' ')}: {run.reason}. Continue it with: ftui queue add {run.id}"
         for run in runs
         if run.state not in ("finished", "queued") and run.state not in LIVE
+    ]
+    notes += [
+        f"{run.id} is inexact from step {run.inexact_from}: it went on in other circumstances there."
+        for run in runs
+        if run.inexact_from is not None
     ]
     going = sum(run.state == "queued" or run.state in LIVE for run in runs)
     if going:

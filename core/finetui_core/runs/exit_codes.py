@@ -11,3 +11,5 @@ HUNG = 5
 """No step for too long; the stacks of all threads are in the log."""
 LOST_PEER = 6
 """Another process of the same training has died or cannot be reached."""
+UNSAVED = 7
+"""The last checkpoint could not be written: started again before the disk is mended, it would not be either."""

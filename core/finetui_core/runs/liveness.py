@@ -45,6 +45,7 @@ _BY_REASON: dict[str, tuple[State, str]] = {
     "aborted": ("stopped", "aborted on request, without a checkpoint"),
     "diverged": ("failed", "the loss diverged"),
     "called_off": ("stopped", "stopped on request while it waited to start again"),
+    "unsaved": ("failed", "the last checkpoint could not be written"),
     "edge": ("finished", "the learning rate rose until the loss did, as a range test does"),
 }
 _BY_PHASE: dict[str, State] = {
@@ -198,7 +199,9 @@ _BY_CAUSE: dict[str, State] = {
 
 def _by_event(finished: Mapping[str, Any]) -> tuple[State, str]:
     reason = str(finished.get("reason"))
-    return _BY_REASON.get(reason, ("finished", reason))
+    state, words = _BY_REASON.get(reason, ("finished", reason))
+    note = finished.get("note")
+    return state, f"{words}; {note}" if isinstance(note, str) and note else words
 
 
 def _unrecorded(

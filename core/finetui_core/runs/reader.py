@@ -11,6 +11,7 @@ import msgspec
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.alarms import as_facts, standing_alarms
 from finetui_core.runs.columns import Columns
+from finetui_core.runs.inexact import standing
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.liveness import Here, RunState, judge
 from finetui_core.runs.merge import in_order, within
@@ -32,7 +33,8 @@ class RunView:
 
     `columns` holds the metrics, `steps` the same as records, `evaluations` and `checkpoints` the events of these
     types, as dicts in order of steps, and `alarms` those that stand, merged over all attempts: what an attempt did
-    beyond the checkpoint that a later one resumed from is left out. `events` and `system` (newest samples, at most
+    beyond the checkpoint that a later one resumed from is left out. `inexact` says from which steps on the run is not
+    what it would have been undisturbed. `events` and `system` (newest samples, at most
     2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left is
     counted in `unread`, and `newest` holds the last points until `columns` has reached them.
     Raises InputError when there is no readable run.json.
@@ -61,6 +63,7 @@ class RunView:
         self.evaluations: list[Record] = []
         self.checkpoints: list[Record] = []
         self.alarms: list[Mapping[str, Any]] = []
+        self.inexact: list[Record] = []
         self.events: list[Record] = []
         self.system: list[Record] = []
         self.heartbeat: Heartbeat | None = None
@@ -166,6 +169,7 @@ class RunView:
         self.evaluations = [event for event in merged if event["type"] == "evaluation"]
         self.checkpoints = [event for event in merged if event["type"] == "checkpoint"]
         self.alarms = standing_alarms(merged)
+        self.inexact = standing(self.events, self._metrics.limits)
 
     def _read_system(self) -> bool:
         path = self.paths.system(max(self._numbers(), default=1))
@@ -235,6 +239,7 @@ class RunView:
             "best_eval_loss": best.get("eval_loss"),
             "best_step": best.get("step"),
             "last_checkpoint": self.checkpoints[-1].get("path") if self.checkpoints else None,
+            "inexact_from": self.inexact[0]["step"] if self.inexact else None,
             "alarms": as_facts(self.alarms),
             "skipped_lines": self.skipped,
         }

@@ -51,7 +51,8 @@ class Attempt(msgspec.Struct, frozen=True):
     A process is known by pid, start ticks and boot id together: pids are used again. `device` is what the queue
     gave it: GPUs by their names, with a comma between them, or "cpu"; None for a run that was started by hand.
     `told` is the signal by which somebody told the supervisor to end. The two sizes are those that the trainer uses
-    instead of the recipe's, once memory ran out with these; their product is the same.
+    instead of the recipe's, once memory ran out with these; their product is the same. `inexact` says that it was to
+    go on even where it could not go on exactly.
     """
 
     attempt: int
@@ -68,6 +69,7 @@ class Attempt(msgspec.Struct, frozen=True):
     told: int | None = None
     per_device_train_batch_size: int | None = None
     gradient_accumulation_steps: int | None = None
+    inexact: bool = False
 
 
 class NodeEnd(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from finetui_core.runs.alarms import is_grave, kind_in_words
+from finetui_core.runs.inexact import in_words
 from finetui_core.wording import count, duration, loss, perplexity, size
 
 
@@ -64,6 +65,10 @@ def _checkpoint_failed(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"checkpoint not saved{_at_step(event)}: {event.get('error')}", "bad"
 
 
+def _checkpoint_removed(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"checkpoint removed to make room: {event.get('path')} ({event.get('reason')})", "warning"
+
+
 def _samples(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"sample answers written{_at_step(event)}", ""
 
@@ -107,9 +112,14 @@ def _resumed(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"resumed{_at_step(event)} from {event.get('checkpoint')}", "accent"
 
 
+def _inexact(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"inexact from here on{_at_step(event)}: {in_words(event)}", "warning"
+
+
 def _finished(event: Mapping[str, Any]) -> tuple[str, str]:
     reason = str(event["reason"])
-    return f"{reason.replace('_', ' ')}{_at_step(event)}", "bad" if reason == "diverged" else "good"
+    tone = "bad" if reason in ("diverged", "unsaved") else "good"
+    return f"{_FINISHED.get(reason, reason.replace('_', ' '))}{_at_step(event)}", tone
 
 
 def _restart(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -129,6 +139,7 @@ def _at_step(event: Mapping[str, Any]) -> str:
     return f" at step {count(event['step'])}" if event.get("step") is not None else ""
 
 
+_FINISHED = {"unsaved": "ended without its last checkpoint"}
 _SENTENCES = {
     "phase": _phase,
     "data_check": _data_check,
@@ -137,6 +148,7 @@ _SENTENCES = {
     "checkpoint": _checkpoint,
     "checkpoint_skipped": _checkpoint_skipped,
     "checkpoint_failed": _checkpoint_failed,
+    "checkpoint_removed": _checkpoint_removed,
     "samples": _samples,
     "control": _control,
     "alarm": _alarm,
@@ -148,5 +160,6 @@ _SENTENCES = {
     "restart": _restart,
     "batch_halved": _batch_halved,
     "evaluation_halved": _evaluation_halved,
+    "inexact": _inexact,
     "finished": _finished,
 }

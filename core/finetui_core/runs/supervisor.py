@@ -53,7 +53,9 @@ ONCE = Rules()
 """No restarts."""
 
 
-def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None = None) -> int:
+def launch(
+    paths: RunPaths, resumed_from: str | None = None, device: str | None = None, *, inexact: bool = False
+) -> int:
     """Start a supervisor that survives this process and its terminal, and return its pid.
 
     With a `device` it is started only if it still waits in the queue, and trains there. Returns when the trainer
@@ -67,6 +69,8 @@ def launch(paths: RunPaths, resumed_from: str | None = None, device: str | None 
         command += ["--resumed-from", resumed_from]
     if device is not None:
         command += ["--from-queue-on", device]
+    if inexact:
+        command.append("--inexact")
     log = _open_log(paths.supervisor_log)
     said_before = os.fstat(log).st_size
     try:
@@ -114,6 +118,8 @@ def run_attempt(
     resumed_from: str | None = None,
     device: str | None = None,
     rules: Rules = ONCE,
+    *,
+    inexact: bool = False,
 ) -> int:
     """Run `command --attempt N` as the next attempt, to its end, and start it again as `rules` allow.
 
@@ -125,7 +131,7 @@ def run_attempt(
     if lock is None:
         print(f"this run is already running: {paths.id}", file=sys.stderr)
         return BUSY
-    attempt = _new_attempt(paths, resumed_from, device)
+    attempt = _new_attempt(paths, resumed_from, device, inexact)
     if device is not None and not is_due(read_small(paths.queued, Queued), attempt.attempt):
         print(f"this run does not wait in the queue any more: {paths.id}", file=sys.stderr)
         return BUSY
@@ -218,7 +224,7 @@ def is_due(queued: Queued | None, attempt: int) -> bool:
     return queued is not None and queued.place is not None and queued.attempt == attempt
 
 
-def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) -> Attempt:
+def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None, inexact: bool) -> Attempt:
     ticks, boot = process_identity(os.getpid())
     numbers = paths.attempt_numbers()
     before = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
@@ -235,6 +241,7 @@ def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None) 
         device=device,
         per_device_train_batch_size=before.per_device_train_batch_size if before else None,
         gradient_accumulation_steps=before.gradient_accumulation_steps if before else None,
+        inexact=inexact,
     )
 
 
@@ -272,6 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--resumed-from")
     parser.add_argument("--from-queue-on", metavar="DEVICE")
+    parser.add_argument("--inexact", action="store_true")
     options = parser.parse_args(arguments)
     os.umask(0o077)
     redact_output()
@@ -282,7 +290,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.from_queue_on not in (None, CPU):
             environment["CUDA_VISIBLE_DEVICES"] = options.from_queue_on
         rules = Rules(max_restarts=int(resolved.get("launch", {}).get("max_restarts", DEFAULT_RESTARTS)))
-        return run_attempt(paths, command, environment, options.resumed_from, options.from_queue_on, rules)
+        return run_attempt(
+            paths,
+            command,
+            environment,
+            options.resumed_from,
+            options.from_queue_on,
+            rules,
+            inexact=options.inexact,
+        )
     except (OSError, msgspec.DecodeError) as error:
         print(error, file=sys.stderr)
         return 1

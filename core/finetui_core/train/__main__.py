@@ -23,7 +23,7 @@ from finetui_core.runs.halving import Sizes, kept_sizes
 from finetui_core.runs.lock import keep_lock_from_children
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
-from finetui_core.runs.records import read_small
+from finetui_core.runs.records import Attempt, read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.secrets import redact_output
 from finetui_core.train.last_words import last_words
@@ -49,19 +49,24 @@ def main() -> int:
     keep_lock_from_children(paths)
     if "RANK" in os.environ:
         _die_with_launcher()
+    attempt = read_small(paths.attempt(arguments.attempt), Attempt)
+    inexact = attempt is not None and attempt.inexact
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
-        return train(paths, Silent())
+        return train(paths, Silent(), inexact=inexact)
     with contextlib.ExitStack() as stack:
         writer = RunWriter(paths, arguments.attempt)
         stack.callback(writer.close)
         output = Recorded(writer, stack.enter_context(Heartbeat(paths)))
-        return train(paths, stack.enter_context(watched(output)))
+        return train(paths, stack.enter_context(watched(output)), inexact=inexact)
 
 
-def train(paths: RunPaths, output: Output) -> int:
-    """Run or continue the run in `paths`, tell `output` how it ended, and return the exit code."""
+def train(paths: RunPaths, output: Output, *, inexact: bool = False) -> int:
+    """Run or continue the run in `paths`, tell `output` how it ended, and return the exit code.
+
+    With `inexact` it goes on even where the circumstances are not those of its checkpoint.
+    """
     try:
-        return _train(paths, output)
+        return _train(paths, output, inexact)
     except InputError as error:
         output.event("error", kind="input", problems=[asdict(problem) for problem in error.problems])
         print(error, file=sys.stderr)
@@ -80,7 +85,7 @@ def train(paths: RunPaths, output: Output) -> int:
         return code
 
 
-def _train(paths: RunPaths, output: Output) -> int:
+def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     began = time.perf_counter()
     output.beat(step=0, phase="loading", total_steps=0)
     output.event("phase", phase="loading", step=0)
@@ -94,7 +99,9 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.train.loop import fit
     from finetui_core.train.range_test import raise_rate
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
-    from finetui_core.train.setup import build_session, check_room, start_processes
+    from finetui_core.train.room import check_room
+    from finetui_core.train.saving import newest_in_words
+    from finetui_core.train.setup import build_session, start_processes
     from finetui_core.train.tally import Tally
 
     tally = Tally(began)
@@ -113,13 +120,18 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.beat(step=step, phase=phase, total_steps=0)
         output.event("phase", phase=phase, step=step)
 
-    session, progress = build_session(paths, recipe, accelerator, processes, checkpoint, announce)
-    check_room(paths, session.model)
+    session, progress = build_session(
+        paths, recipe, accelerator, processes, checkpoint, announce, inexact=inexact
+    )
+    check_room(session, progress, checkpoint, output)
     if processes.index == 0:
         write_resolved(session, given)
         write_data_report(session)
     if checkpoint is not None:
         output.event("resumed", step=progress.step, checkpoint=f"checkpoints/{checkpoint.path.name}")
+    if session.inexact:
+        facts = [one.as_fact() for one in session.inexact]
+        output.event("inexact", step=progress.step, by="asked", differences=facts)
     if checkpoint is None:
         output.event("data_check", **data_check_event(session))
         with contextlib.suppress(OSError):  # a log on a full disk must not end the run
@@ -133,8 +145,12 @@ def _train(paths: RunPaths, output: Output) -> int:
         if processes.index == 0:
             with contextlib.suppress(OSError):
                 tally.keep(session, reason, resumed=checkpoint is not None)
-    output.event("finished", reason=reason, step=step)
-    return exit_codes.DIVERGED if reason == "diverged" else exit_codes.DONE
+    note = newest_in_words(paths.checkpoints) if reason == "unsaved" else ""
+    output.event("finished", reason=reason, step=step, **({"note": note} if note else {}))
+    return _EXIT_CODES.get(reason, exit_codes.DONE)
+
+
+_EXIT_CODES = {"diverged": exit_codes.DIVERGED, "unsaved": exit_codes.UNSAVED}
 
 
 def _with_sizes(recipe: "Recipe", sizes: Sizes | None) -> "Recipe":

@@ -5,17 +5,24 @@ optimizer's moments and a few counters are the whole state.
 """
 
 import json
+from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+
+from finetui_core.runs.checkpoints import STAGING, Files
+from finetui_core.runs.manifest import Buffer
+from finetui_core.train.tensor_file import content
 
 STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
 ADAPTER = "adapter_model.safetensors"
+WEIGHTS = "model.safetensors"
 SCALER = "scaler.json"
 
 
@@ -33,48 +40,80 @@ def trainable(model: Any) -> dict[str, torch.nn.Parameter]:
     return {name: value for name, value in model.named_parameters() if value.requires_grad}
 
 
-def write_state(
-    folder: Path,
-    model: Any,
-    tokenizer: Any,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    progress: Progress,
-) -> None:
-    """Fill `folder` with the adapter (or the full model), the tokenizer and the training state.
+def configuration(model: Any, tokenizer: Any, beside: Path) -> dict[str, bytes]:
+    """What stands in a checkpoint beside the tensors and is the same in all of a run: configuration and tokenizer.
 
-    peft and transformers load the result as it is. Raises OSError where the disk refuses it.
+    The libraries only write files: they do it once, in a hidden folder below `beside`. Raises OSError.
     """
-    try:
-        _write_state(folder, model, tokenizer, optimizer, scaler, progress)
-    except SafetensorError as error:  # what safetensors makes of a full disk
-        raise OSError(str(error)) from error
+    beside.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=f"{STAGING}configuration-", dir=beside) as name:
+        folder = Path(name)
+        if hasattr(model, "get_base_model"):
+            _adapter_config(model).save_pretrained(folder)
+        else:
+            model.save_pretrained(folder, state_dict={})
+            (folder / WEIGHTS).unlink(missing_ok=True)
+        tokenizer.save_pretrained(folder)
+        return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(_files_in(folder))}
 
 
-def _write_state(
-    folder: Path,
+def _files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _adapter_config(model: Any) -> Any:
+    """As peft saves it. Sets become sorted lists: their order is another one in each process."""
+    config = copy(model.peft_config["default"])
+    config.inference_mode = True
+    for name, value in vars(config).items():
+        if isinstance(value, set):
+            setattr(config, name, sorted(value))
+    return config
+
+
+def state_files(
+    configuration: Mapping[str, bytes],
     model: Any,
-    tokenizer: Any,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     progress: Progress,
-) -> None:
+) -> Files:
+    """The files of a checkpoint: the adapter (or the full model), the tokenizer and the training state.
+
+    peft and transformers load the result as it is. The contents can be gone through once.
+    """
+    files: dict[str, Iterable[Buffer]] = {name: [written] for name, written in configuration.items()}
     if hasattr(model, "get_base_model"):
-        model.save_pretrained(folder, safe_serialization=True, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)
+        files[ADAPTER] = content(_adapter(model))
     else:
-        model.save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
-    save_file(_moments(model, optimizer), folder / OPTIMIZER)
+        files[WEIGHTS] = content(_weights(model))
+    files[OPTIMIZER] = content(_moments(model, optimizer))
     if scaler.is_enabled():
-        (folder / SCALER).write_text(json.dumps(scaler.state_dict()))
-    (folder / STATE).write_text(json.dumps(asdict(progress), indent=1))
+        files[SCALER] = [json.dumps(scaler.state_dict()).encode()]
+    files[STATE] = [json.dumps(asdict(progress), indent=1).encode()]
+    return files
+
+
+def _adapter(model: Any) -> dict[str, torch.Tensor]:
+    from peft import get_peft_model_state_dict
+
+    return dict(get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
+def _weights(model: Any) -> dict[str, torch.Tensor]:
+    """The model's tensors by the names that its files on the hub have, tied ones once."""
+    from transformers.core_model_loading import revert_weight_conversion
+    from transformers.modeling_utils import remove_tied_weights_from_state_dict
+
+    ignored = set(model._keys_to_ignore_on_save or ())
+    tensors = {name: value for name, value in model.state_dict().items() if name not in ignored}
+    return dict(revert_weight_conversion(model, remove_tied_weights_from_state_dict(tensors, model)))
 
 
 def _moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's state as flat tensors, named `<parameter>/<key>`."""
     return {
-        f"{name}/{key}": value.detach().contiguous()
+        f"{name}/{key}": value.detach()
         for name, parameter in trainable(model).items()
         for key, value in optimizer.state.get(parameter, {}).items()
     }

@@ -13,7 +13,8 @@ from finetui_core.train.evaluating import evaluate
 from finetui_core.train.measuring import conclude, open_meters
 from finetui_core.train.output import Output
 from finetui_core.train.peers import LostPeer
-from finetui_core.train.requests import answer_requests
+from finetui_core.train.requests import answer_requests, end_was_asked
+from finetui_core.train.saves import Saves, save_at_end
 from finetui_core.train.saving import save_checkpoint
 from finetui_core.train.setup import Session
 from finetui_core.train.step import StepResult, train_step
@@ -29,10 +30,11 @@ def fit(
 ) -> tuple[str, int]:
     """Train until the last step, or until something ends the run; return what ended it, and the last step.
 
-    What ended it is "completed", "early_stopping", "stopped", "aborted" or "diverged". `tally` counts the steps.
+    What ended it is "completed", "early_stopping", "stopped", "aborted", "diverged" or, where the last checkpoint
+    could not be written, "unsaved". `tally` counts the steps.
     """
     schedule, saving = session.schedule, session.recipe.save
-    saved_at = progress.step if progress.step else None
+    saves = Saves(saving.minutes, progress.step or None)
     left = time_left(session)
     meters = open_meters(session, progress.step)
 
@@ -40,16 +42,29 @@ def fit(
         output.beat(step=progress.step, phase=name, total_steps=schedule.total_steps)
         output.event("phase", phase=name, step=progress.step)
 
-    def save(reason: str) -> None:
-        nonlocal saved_at
-        if saved_at == progress.step:
-            return
+    def save(reason: str) -> bool:
+        if saves.step == progress.step:
+            return True
         phase("saving")
         began = time.perf_counter()
-        if save_checkpoint(session, progress, output, reason):
-            saved_at = progress.step
-        left.saved(time.perf_counter() - began)
+        written = save_checkpoint(session, progress, output, reason)
+        seconds = time.perf_counter() - began
+        saves.ended(progress.step, seconds, written=written, output=output)
+        left.saved(seconds)
         phase("training")
+        return written
+
+    def end(reason: str, saved_as: str) -> tuple[str, int]:
+        """End with a checkpoint; while the disk refuses it, the run waits for a better one."""
+
+        def try_to_save() -> bool:
+            written = save(saved_as)
+            if not written:
+                phase("saving")
+            return written
+
+        written = save_at_end(try_to_save, saves, lambda: end_was_asked(session.paths, output, stop))
+        return (reason if written else "unsaved"), progress.step
 
     def timed_evaluation() -> tuple[Progress, bool]:
         began, metered = time.perf_counter(), meters.budget.spent
@@ -93,12 +108,12 @@ def fit(
             phase("training")
         if (improved and saving.keep_best) or _is_due(step, saving.steps, session):
             save("best" if improved else "schedule")
+        elif saves.is_due() and not is_last:
+            save("again" if saves.failures else "time")
         patience = session.recipe.eval.early_stopping_patience
         if patience and progress.evaluations_without_improvement >= patience:
-            save("early_stopping")
-            return "early_stopping", progress.step
-    save("last")
-    return "completed", progress.step
+            return end("early_stopping", "early_stopping")
+    return end("completed", "last")
 
 
 def evaluates(session: Session) -> bool:
@@ -122,6 +137,7 @@ def time_left(session: Session) -> TimeLeft:
         saves_every=recipe.save.steps,
         saves_at_best=recipe.save.keep_best,
         meter_share=SHARE,
+        saves_seconds=60 * recipe.save.minutes,
         save_guess=_SAVE_SECONDS + 12 * trained / _SAVED_PER_SECOND,
     )
 

@@ -31,12 +31,14 @@ from finetui_core.preflight.probe import Line
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import publish
 from finetui_core.runs.paths import RunPaths
-from finetui_core.train.checkpoint import Progress, trainable, write_state
+from finetui_core.train.checkpoint import Progress, state_files, trainable
 from finetui_core.train.evaluation import Processes
 from finetui_core.train.heaviest import heaviest_pass, heaviest_steps
+from finetui_core.train.output import Silent
 from finetui_core.train.peaks import Peaks, peaks_of
+from finetui_core.train.room import check_room
 from finetui_core.train.row_losses import row_losses
-from finetui_core.train.setup import Session, build_session, check_room, start_processes
+from finetui_core.train.setup import Session, build_session, start_processes
 from finetui_core.train.shortage import shortage_of
 from finetui_core.train.step import train_step
 
@@ -216,20 +218,12 @@ def _evaluate(session: Session, found: Found) -> None:
 def _save(session: Session, found: Found) -> None:
     """What stops a checkpoint from being written is told, not raised."""
 
-    def write(folder: Path) -> None:
-        write_state(
-            folder,
-            session.model,
-            session.tokenizer,
-            session.optimizer,
-            session.scaler,
-            Progress(step=_SAVED_AS),
-        )
-
+    progress = Progress(step=_SAVED_AS)
     began = time.perf_counter()
     try:
-        check_room(session.paths, session.model)
-        found.save_bytes = publish(session.paths.checkpoints, _SAVED_AS, write, session.facts).bytes
+        check_room(session, progress, None, Silent())
+        files = state_files(session.configuration, session.model, session.optimizer, session.scaler, progress)
+        found.save_bytes = publish(session.paths.checkpoints, _SAVED_AS, files, session.facts).bytes
     except InputError as error:
         found.save_failed = error.problems[0].what
     except OSError as error:

@@ -31,7 +31,7 @@ def raise_rate(session: Session, rates: RateRange, output: Output, stop: StopSig
     phase("training")
     while step < total:
         ended = answer_requests(
-            session, meters, Progress(step=step), output, stop, phase, lambda reason: None
+            session, meters, Progress(step=step), output, stop, phase, lambda reason: True
         )
         if ended is not None:
             return ended, step

@@ -3,7 +3,8 @@
 import time
 from collections.abc import Callable
 
-from finetui_core.runs.mailbox import finish
+from finetui_core.runs.mailbox import finish, pending
+from finetui_core.runs.paths import RunPaths
 from finetui_core.train.checkpoint import Progress
 from finetui_core.train.control import Request, StopSignal, next_request
 from finetui_core.train.evaluating import evaluate, keep_samples
@@ -21,10 +22,13 @@ def answer_requests(
     output: Output,
     stop: StopSignal,
     phase: Callable[[str], None],
-    save: Callable[[str], None],
+    save: Callable[[str], bool],
 ) -> str | None:
-    """Do what was asked for since the last step; return how the run ends if it was asked to."""
-    paused = False
+    """Do what was asked for since the last step; return how the run ends if it was asked to.
+
+    Whoever asks for the end does not wait for a disk: it is "unsaved" where the checkpoint could not be written.
+    """
+    paused, saved = False, True
     while True:
         request = next_request(session.paths, stop, session.processes)
         if request is None:
@@ -40,7 +44,7 @@ def answer_requests(
             paused = False
             phase("training")
         elif request.name in ("checkpoint", "stop"):
-            save("asked" if request.name == "checkpoint" else "stop")
+            saved = save("asked" if request.name == "checkpoint" else "stop")
         elif request.name == "evaluate":
             phase("evaluating")
             evaluate(session, meters, progress, output, asked=True)
@@ -50,9 +54,21 @@ def answer_requests(
                 keep_samples(session, progress.step, answers(session), output)
         if request.name in ("evaluate", "sample", "checkpoint"):
             phase("paused" if paused else "training")
-        _done(session, output, request)
-        if request.name in ("stop", "abort"):
-            return "stopped" if request.name == "stop" else "aborted"
+        _done(session.paths, output, request)
+        if request.name == "abort":
+            return "aborted"
+        if request.name == "stop":
+            return "stopped" if saved else "unsaved"
+
+
+def end_was_asked(paths: RunPaths, output: Output, stop: StopSignal) -> bool:
+    """Whether somebody wants the end of a run that only waits to write its last checkpoint; answers who does."""
+    asked = [command for command in pending(paths) if command.command in ("stop", "abort")]
+    for command in asked:
+        request = Request(command.command, command)
+        _acknowledge(output, request)
+        _done(paths, output, request)
+    return bool(stop.received or asked)
 
 
 def _acknowledge(output: Output, request: Request) -> None:
@@ -60,7 +76,7 @@ def _acknowledge(output: Output, request: Request) -> None:
         output.event("control", id=request.command.id, command=request.name, status="acknowledged", note="")
 
 
-def _done(session: Session, output: Output, request: Request) -> None:
+def _done(paths: RunPaths, output: Output, request: Request) -> None:
     if request.command is not None:
-        finish(session.paths, request.command)
+        finish(paths, request.command)
         output.event("control", id=request.command.id, command=request.name, status="done", note="")

@@ -1,52 +1,123 @@
 """Writing a checkpoint while training: published whole, and a disk that refuses it never ends the run."""
 
+import errno
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from finetui_core.files import write_atomically
-from finetui_core.runs.checkpoints import prune, publish
-from finetui_core.runs.paths import step_name
-from finetui_core.train.checkpoint import Progress, write_state
+from finetui_core.runs.checkpoints import Checkpoint, free_oldest, newest_valid, prune, publish
+from finetui_core.runs.paths import RunPaths, step_name
+from finetui_core.train.checkpoint import Progress, state_files
 from finetui_core.train.output import Output
+from finetui_core.train.room import checkpoint_bytes, free_bytes
 from finetui_core.train.setup import Session
+from finetui_core.wording import size
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def save_checkpoint(session: Session, progress: Progress, output: Output, reason: str) -> bool:
     """Publish a checkpoint of the weights as they are and delete what it supersedes.
 
-    A disk that refuses it never ends the run: the failure becomes an alarm. Returns whether it was written.
+    A failure is tried again at once, without the oldest checkpoint where there is no room; one that stays becomes an
+    alarm. Returns whether it was written. What fails after that, such as the files that point to it, is
+    mended by the next save.
     """
     if session.processes.index != 0:
         return True
-    paths, limit = session.paths, session.recipe.save.total_limit
     began = time.perf_counter()
-    is_best = progress.best_step == progress.step
     output.sync()
-    try:
-        checkpoint = publish(
-            paths.checkpoints,
-            progress.step,
-            lambda folder: write_state(
-                folder, session.model, session.tokenizer, session.optimizer, session.scaler, progress
-            ),
-            session.facts,
-        )
-        write_atomically(paths.latest, f"{checkpoint.path.name}\n".encode())
-        if is_best:
-            write_atomically(paths.best, f"{checkpoint.path.name}\n".encode())
-        keep_best = session.recipe.save.keep_best and progress.best_step is not None
-        prune(paths.checkpoints, limit, frozenset({step_name(progress.best_step or 0)} if keep_best else ()))
-    except OSError as error:
-        message = f"the checkpoint of step {progress.step} could not be written: {error}"
-        output.event("checkpoint_failed", step=progress.step, error=str(error))
-        output.event("alarm", kind="checkpoint", step=progress.step, message=message)
+    protected = kept_for_best(session, progress)
+    checkpoint = _published(session, progress, output, protected)
+    if checkpoint is None:
         return False
     output.event(
         "checkpoint",
         step=progress.step,
-        path=str(checkpoint.path.relative_to(paths.root)),
+        path=str(checkpoint.path.relative_to(session.paths.root)),
         bytes=checkpoint.bytes,
         seconds=round(time.perf_counter() - began, 3),
         reason=reason,
-        best=is_best,
+        best=progress.best_step == progress.step,
     )
+    with suppress(OSError):
+        point_to(session.paths, progress)
+    with suppress(OSError):
+        prune(
+            session.paths.checkpoints,
+            checkpoint,
+            session.recipe.save.total_limit,
+            kept_for_best(session, progress),
+        )
     return True
+
+
+def _published(
+    session: Session, progress: Progress, output: Output, protected: frozenset[str]
+) -> Checkpoint | None:
+    tries = 0
+    while True:
+        tries += 1
+        files = state_files(session.configuration, session.model, session.optimizer, session.scaler, progress)
+        try:
+            return publish(session.paths.checkpoints, progress.step, files, session.facts)
+        except (OSError, MemoryError) as error:
+            freed = None
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                with suppress(OSError):
+                    freed = free_oldest(session.paths.checkpoints, protected)
+            if freed is not None:
+                output.event("checkpoint_removed", path=f"checkpoints/{freed.name}", reason=_why(error))
+            elif tries > 1:
+                _say_failed(session, progress, output, _why(error))
+                return None
+
+
+def _why(error: OSError | MemoryError) -> str:
+    return str(error) or type(error).__name__
+
+
+def _say_failed(session: Session, progress: Progress, output: Output, why: str) -> None:
+    output.event("checkpoint_failed", step=progress.step, error=why)
+    folder = session.paths.checkpoints
+    try:
+        room = f"{size(free_bytes(folder))} are free there, and one takes about {size(checkpoint_bytes(session))}"
+    except OSError:
+        room = "it cannot be asked how much is free there"
+    output.event(
+        "alarm",
+        kind="checkpoint",
+        severity="act",
+        step=progress.step,
+        message=f"the checkpoint of step {progress.step} could not be written: {why} ({newest_in_words(folder)})",
+        go_back_to=None,
+        remedy=f"The run goes on and tries again. See to the disk of {folder}: {room}.",
+    )
+
+
+def newest_in_words(folder: Path) -> str:
+    """Which checkpoint there is to go on from."""
+    newest, _ = newest_valid(folder)
+    return (
+        "there is no sound checkpoint yet"
+        if newest is None
+        else f"the newest sound one is of step {newest.step}"
+    )
+
+
+def kept_for_best(session: Session, progress: Progress) -> frozenset[str]:
+    """The names of checkpoints that must stay: the best one, and the best of those that could be written."""
+    if not session.recipe.save.keep_best or progress.best_step is None:
+        return frozenset()
+    names = {step_name(progress.best_step)}
+    with suppress(OSError, ValueError):
+        names.add(session.paths.best.read_text(encoding="utf-8").strip())
+    return frozenset(names)
+
+
+def point_to(paths: RunPaths, progress: Progress) -> None:
+    """Name the newest checkpoint, and the best one where it could be written. Raises OSError."""
+    write_atomically(paths.latest, f"{step_name(progress.step)}\n".encode())
+    if progress.best_step is not None and paths.checkpoint(progress.best_step).is_dir():
+        write_atomically(paths.best, f"{step_name(progress.best_step)}\n".encode())

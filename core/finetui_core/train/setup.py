@@ -2,12 +2,10 @@
 
 import atexit
 import os
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +16,14 @@ from accelerate.utils import set_seed
 
 from finetui_core.data.prepare import Prepared, prepare
 from finetui_core.data.reading import context_length, read_with
-from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.defaults import fill_defaults, total_steps, warmup_step_count
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Identity, read_small
 from finetui_core.train.batches import Schedule
-from finetui_core.train.checkpoint import Progress, read_progress, read_state, trainable
+from finetui_core.train.checkpoint import Progress, configuration, read_progress, read_state
+from finetui_core.train.circumstances import Difference, circumstances, differences, refuse
 from finetui_core.train.evaluation import ALONE, Documents, Processes, fixed_subset, probe_text
 from finetui_core.train.forward import Layout
 from finetui_core.train.layout import choose_layout
@@ -38,10 +36,8 @@ from finetui_core.train.model import (
 )
 from finetui_core.train.optimizer import build_optimizer
 from finetui_core.train.peers import LostPeer, Peers
-from finetui_core.train.replay import file_digest, with_replay
-from finetui_core.wording import size
+from finetui_core.train.replay import with_replay
 
-COMPARED_LIBRARIES = ("torch", "transformers", "peft")
 _COLLECTIVE_WITHIN = timedelta(hours=2)
 """The last resort. The death of a process is seen by `peers`, one that hangs by its watchdog; and one that saves or
 evaluates alone may keep the others waiting for long."""
@@ -54,7 +50,9 @@ _SHORTEST_LOOK, _LONGEST_LOOK = 2e-5, 5e-4
 class Session:
     """All that the loop works with; built once, never changed (the model and optimizer change inside).
 
-    The first `own_rows` rows of `data.train` are the recipe's, those after them are replayed.
+    The first `own_rows` rows of `data.train` are the recipe's, those after them are replayed. `configuration` are the
+    files of a checkpoint that never change, by name; `inexact` is in what the circumstances differ from those of the
+    checkpoint that it goes on from.
     """
 
     paths: RunPaths
@@ -76,6 +74,8 @@ class Session:
     warmup_steps: int
     facts: dict[str, Any]
     template_origin: str
+    configuration: Mapping[str, bytes]
+    inexact: tuple[Difference, ...] = ()
 
 
 def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:
@@ -141,10 +141,13 @@ def build_session(
     processes: Processes,
     checkpoint: Checkpoint | None,
     announce: Callable[[str], None],
+    *,
+    inexact: bool = False,
 ) -> tuple[Session, Progress]:
     """Prepare data, model and optimizer, continued from `checkpoint` if there is one.
 
-    `announce` is told each phase as it begins. Raises InputError for everything that the user can mend.
+    `announce` is told each phase as it begins. Raises InputError for everything that the user can mend; for
+    circumstances in which the continuation is not exact only where nobody asked for an `inexact` one.
     """
     announce("preparing")
     reading = read_with(recipe)
@@ -156,9 +159,10 @@ def build_session(
         recipe.train.seed,
         accept_errors=accept_data_errors(paths, checkpoint),
     )
-    facts = circumstances(recipe, data, processes)
-    if checkpoint is not None:
-        check_circumstances(facts, checkpoint)
+    facts = circumstances(recipe, data, accelerator.device, processes)
+    differing = () if checkpoint is None else differences(facts, checkpoint)
+    if checkpoint is not None and differing and not inexact:
+        refuse(paths.id, checkpoint, differing)
 
     announce("loading")
     set_seed(recipe.train.seed)
@@ -219,6 +223,8 @@ def build_session(
             warmup_steps=warmup_step_count(recipe.train.warmup_steps, schedule.total_steps),
             facts=facts,
             template_origin=reading.template_origin,
+            configuration=configuration(model, tokenizer, paths.checkpoints) if processes.index == 0 else {},
+            inexact=differing,
         ),
         progress,
     )
@@ -235,55 +241,6 @@ def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:
     batch_size = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
     steps = total_steps(rows, batch_size, train.num_train_epochs or 1, train.max_steps)
     return Schedule(rows, batch_size, train.seed, steps)
-
-
-def circumstances(recipe: Recipe, data: Prepared, processes: Processes) -> dict[str, Any]:
-    """What must be the same for a continuation to be exact."""
-    return {
-        "data_sha256": data.report.sha256,
-        "val_sha256": data.report.val_sha256,
-        "replay_sha256": file_digest(recipe.data.replay_text) if recipe.data.replay else None,
-        "processes": processes.count,
-        "threads": torch.get_num_threads(),
-        **{name: version(name) for name in COMPARED_LIBRARIES},
-    }
-
-
-def check_circumstances(now: dict[str, Any], checkpoint: Checkpoint) -> None:
-    """Raise InputError naming each difference between the checkpoint's circumstances and today's."""
-    hints = {
-        "data_sha256": "Put the training data back as it was, or start a new run.",
-        "val_sha256": "Put the validation data back as it was, or start a new run.",
-        "replay_sha256": "Put the text to replay back as it was, or start a new run.",
-        "processes": "Set launch.nproc_per_node and launch.nnodes as they were, or start a new run.",
-        "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
-    }
-    problems = [
-        Problem(
-            f"{name} was {checkpoint.facts.get(name)} when the checkpoint was written and is {value} now, "
-            "so the run would not continue exactly",
-            where=str(checkpoint.path),
-            hint=hints.get(name, f"Install {name}=={checkpoint.facts.get(name)}, or start a new run."),
-        )
-        for name, value in now.items()
-        if checkpoint.facts.get(name) != value
-    ]
-    if problems:
-        raise InputError(problems)
-
-
-def check_room(paths: RunPaths, model: Any) -> None:
-    """Raise InputError when the disk has no room for one checkpoint: weights and two moments each."""
-    needed = sum(3 * value.numel() * 4 for value in trainable(model).values())
-    free = shutil.disk_usage(paths.root).free
-    if free < needed:
-        raise InputError(
-            Problem(
-                f"the disk has {size(free)} free, and one checkpoint takes about {size(needed)}",
-                where=str(paths.root),
-                hint="Free some space, or put the runs on another disk by setting FTUI_RUNS.",
-            )
-        )
 
 
 def inner_model(session: Session) -> Any:

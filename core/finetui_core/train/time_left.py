@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from finetui_core.preflight.duration import SAVES_SHARE
 from finetui_core.train.batches import Schedule
 
 _MOST_STEPS = 512
@@ -49,8 +50,9 @@ class TimeLeft:
     """What is left of a run. `stepped`, `evaluated`, `metered` and `saved` tell it what things took, in seconds.
 
     `evaluations_every` and `saves_every` are in steps, 0 for the end of each epoch and None for never;
-    `saves_at_best` says that an evaluation that is the best so far saves as well. `save_guess` stands in for
-    the seconds of a save until one has been seen. Meters may take `meter_share` of what the steps take.
+    `saves_at_best` says that an evaluation that is the best so far saves as well; `saves_seconds` is the longest
+    time without a save, 0 for none. `save_guess` stands in for the seconds of a save until one has been seen. Meters
+    may take `meter_share` of what the steps take.
     """
 
     schedule: Schedule
@@ -61,6 +63,7 @@ class TimeLeft:
     saves_at_best: bool
     save_guess: float = 0.0
     meter_share: float = 0.0
+    saves_seconds: float = 0.0
     _epoch: int = -1
     _work: Numbers = field(default_factory=lambda: np.zeros((0, 3)))
     _whole: Numbers | None = None
@@ -109,8 +112,17 @@ class TimeLeft:
             self._fitted_at = self._seen
         training = float(self._left_after(step) @ self._costs)
         evaluations, saves = self._events_after(step)
-        evaluating = evaluations * _mean(self._evaluating, 0.0) + self._metering(evaluations, training)
-        return max(0.0, training) + evaluating + saves * _mean(self._saving, self.save_guess)
+        working = max(0.0, training) + evaluations * _mean(self._evaluating, 0.0)
+        working += self._metering(evaluations, training)
+        saving = _mean(self._saving, self.save_guess)
+        return working + (saves + self._saves_by_time(working, saves, saving)) * saving
+
+    def _saves_by_time(self, working: float, saves: float, saving: float) -> float:
+        """How many come between those that are due by steps, which are taken to lie evenly in `working` seconds."""
+        if not self.saves_seconds:
+            return 0.0
+        apart = max(self.saves_seconds, saving / SAVES_SHARE)
+        return saves * float(working / max(1.0, saves) // apart)
 
     def _metering(self, evaluations: float, training: float) -> float:
         """What meters still take: all at each evaluation, within their share, but at least those of the end."""

@@ -28,6 +28,7 @@ from finetui.widgets.plot import Row
 from finetui.widgets.status_line import StatusLine
 from finetui_core.errors import InputError
 from finetui_core.runs import mailbox
+from finetui_core.runs.inexact import headline
 from finetui_core.runs.paths import RunPaths
 
 if TYPE_CHECKING:
@@ -333,7 +334,13 @@ def _title(runs: Sequence[Followed]) -> Row:
     first, *others = runs
     beside = f"   and {', '.join(run.label for run in others)}" if others else ""
     read_only = "   read-only" if first.view is not None and first.view.read_only else ""
-    return (f" {first.label}", "strong"), (f"   {first.path.name}{beside}{read_only}", "muted")
+    inexact = getattr(first.view, "inexact", ())
+    marked = f"   {headline(inexact[0]['step'])}" if inexact else ""
+    return (
+        (f" {first.label}", "strong"),
+        (marked, "warning"),
+        (f"   {first.path.name}{beside}{read_only}", "muted"),
+    )
 
 
 def _tabs(chosen: str) -> Row:

@@ -62,6 +62,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from finetui_core.recipe.options import Recipe
+    from finetui_core.runs.consent import check_recorded_consent
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
     from finetui_core.train.range_test import raise_rate
@@ -75,6 +76,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     stop.listen()
     disable_progress_bar()
     recipe = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+    check_recorded_consent(paths, recipe)
     accelerator, processes = start_processes(recipe)
 
     def announce(phase: str) -> None:

@@ -8,12 +8,14 @@ read into anything that is left (a secret beside it), and no control character r
 import ctypes
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,11 +54,12 @@ class Fixture:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a command ended. `memory` is in bytes, over all processes that it started."""
+    """How a command ended. `processor` seconds and `memory` in bytes are over all processes that it started."""
 
     code: int
     said: str
     seconds: float
+    processor: float
     memory: int
     faults: list[str] = field(default_factory=list)
 
@@ -67,11 +70,10 @@ def data_check(name: str) -> tuple[str, ...]:
 
 def make_project(folder: Path) -> Path:
     """A small sound project, with a secret beside it and a home folder that has a key."""
-    from tiny_models import save_model
     from training import RECIPE, write_rows
 
     project = folder / "project"
-    save_model(project / "model", "llama")
+    shutil.copytree(Path(__file__).parents[1] / "sample_data" / "tiny-llama", project / "model")
     write_rows(project / "train.jsonl", 12)
     (project / "recipe.toml").write_text(RECIPE)
     (folder / "outside").mkdir()
@@ -152,21 +154,41 @@ def run_command(project: Path, command: tuple[str, ...]) -> Outcome:
         peak = [0]
         sampler = threading.Thread(target=_sample, args=(peak, ended), daemon=True)
         sampler.start()
-        code, largest = _wait(child.pid)
+        code, usage = _wait(child.pid)
         seconds = time.monotonic() - began
         ended.set()
         sampler.join()
-        largest = max(largest, _end_others())
-    return Outcome(code, out.read_text(errors="replace"), seconds, max(peak[0], largest))
+        usages = [usage, *_end_others()]
+    return Outcome(
+        code,
+        out.read_text(errors="replace"),
+        seconds,
+        sum(one.ru_utime + one.ru_stime for one in usages),
+        max(peak[0], *(one.ru_maxrss * 1024 for one in usages)),
+    )
 
 
-def _wait(pid: int) -> tuple[int, int]:
-    """Exit code and highest resident memory of a child; it is killed after TIMEOUT."""
+def in_a_fork(work: Callable[[], object]) -> None:
+    """Do something that imports large libraries in a process of its own: what this one holds in memory when it starts
+    a command would be counted as the command's."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+def _wait(pid: int) -> tuple[int, resource.struct_rusage]:
+    """Exit code and use of a child, with that of all that it waited for; it is killed after TIMEOUT."""
     deadline = time.monotonic() + TIMEOUT
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
+            return os.waitstatus_to_exitcode(status), usage
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
             deadline = float("inf")
@@ -190,9 +212,9 @@ def _adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _end_others() -> int:
-    """End what the command left, and the highest resident memory of any of it."""
-    largest = 0
+def _end_others() -> list[resource.struct_rusage]:
+    """End what the command left, and the use of each."""
+    usages = []
     for _ in range(100):
         others = psutil.Process().children(recursive=True)
         for other in others:
@@ -205,11 +227,11 @@ def _end_others() -> int:
                 done, _, usage = os.wait4(-1, os.WNOHANG)
                 if not done:
                     break
-                largest = max(largest, usage.ru_maxrss * 1024)
+                usages.append(usage)
         except ChildProcessError:
             break
         time.sleep(_SAMPLED_EVERY)
-    return largest
+    return usages
 
 
 def all_fixtures() -> list[Fixture]:

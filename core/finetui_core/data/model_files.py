@@ -36,6 +36,7 @@ _JSON = {
 """The JSON files that transformers opens by itself, and the most bytes of each; the largest known have half."""
 _OTHERS = {".jinja": _MIB, ".txt": 64 * _MIB, ".model": 64 * _MIB, ".tiktoken": 64 * _MIB}
 _MOST_FILES = 10_000
+_NAMED = 20  # faults of weight files
 _DEEPEST = 64
 _HEADER = 16 * _MIB
 _BITS = {
@@ -292,6 +293,8 @@ def _checked_weights(folder: Path, index: Mapping[str, Any] | None) -> tuple[Wei
     tensors = size = 0
     problems: list[Problem] = []
     for name in shards:
+        if len(problems) == _NAMED:
+            break
         try:
             one = check_safetensors(folder / name)
             tensors, size = tensors + one.tensors, size + one.bytes
@@ -319,6 +322,8 @@ def shard_names(index: Mapping[str, Any], path: Path) -> list[str]:
     if not isinstance(named, dict) or not named:
         raise InputError(Problem("the file names no weights", str(path), "Copy the model again."))
     files = {str(name) for name in named.values()}
+    if len(files) > _MOST_FILES:
+        raise InputError(Problem(f"it names {len(files):,} files as weights", str(path), _NOT_A_MODEL))
     odd = sorted(name for name in files if "/" in name or "\\" in name or not name.endswith(".safetensors"))
     if odd:
         what = f"it names {quote(odd[0])} as weights, which is no safetensors file of the model's own folder"

@@ -30,6 +30,8 @@ from finetui_core.errors import InputError, Problem
 
 HUB_PREFIX = "hub:"
 _HEAD_BYTES = 65536
+MOST_COLUMNS = 10_000
+MOST_CELL_LINES = 100_000
 _SPARSE = 200
 """Times that a file may be larger than what it takes on the disk; file systems that compress reach a tenth of it."""
 _PACKED = {
@@ -277,8 +279,17 @@ def _block(lines: list[str], path: Path, started: int) -> RawRow | Problem:
 def _read_csv(path: Path, delimiter: str) -> Iterator[RawRow | Problem]:
     """A table with a header line; an empty cell is left out of its row."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    reader = csv.reader(_text_lines(path), delimiter=delimiter, strict=True)
     started = 1
+
+    def lines() -> Iterator[str]:
+        for number, line in enumerate(_text_lines(path), 1):
+            if number - started > MOST_CELL_LINES:
+                what = f"the row has more than {MOST_CELL_LINES:,} lines"
+                hint = "Look for a double quote that is never closed."
+                raise InputError(Problem(what, f"{path}:{started}", hint))
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:
         for cells in reader:
@@ -287,6 +298,9 @@ def _read_csv(path: Path, delimiter: str) -> Iterator[RawRow | Problem]:
                 continue
             if header is None:
                 header = cells
+                if len(header) > MOST_COLUMNS:
+                    what = f"the header has {len(header):,} columns, and the most that are read are {MOST_COLUMNS:,}"
+                    raise InputError(Problem(what, f"{path}:{line}", "Keep the columns that hold text."))
             elif len(cells) != len(header):
                 yield Problem(
                     f"the row has {len(cells)} cells, and the header has {len(header)}",

@@ -96,6 +96,7 @@ def _all(fixtures: list[Fixture], folder: Path, by_processor: bool) -> tuple[int
             fixture.name,
             f"{how}: {_first_line(outcome)}",
             f"{seconds:.1f}",
+            f"{processor:.1f}",
             f"{memory / 1e6:.0f}",
         )
         print(f"| {' | '.join(cells)} |", flush=True)
@@ -103,7 +104,7 @@ def _all(fixtures: list[Fixture], folder: Path, by_processor: bool) -> tuple[int
 
 
 def _sound(fixture: Fixture, folder: Path) -> Sound:
-    """Median seconds and highest memory of the command on sound input of the same kind."""
+    """What the command takes on sound input of the same kind, of three times."""
     outcomes = []
     for _ in range(3):
         with copied(folder / "made", folder / "copy") as project:

@@ -135,7 +135,7 @@ def run_command(project: Path, command: tuple[str, ...]) -> Outcome:
     """Run it as a user does, in a process of its own, and measure the whole tree of processes.
 
     Memory is the largest sum of resident memory over all living descendants, looked at every 10 ms, or the highest
-    peak that the kernel counted of any one of them (ru_maxrss), whichever is more.
+    peak that the kernel counted of any one of them (VmHWM), whichever is more.
     """
     _adopt_orphans()
     began = time.monotonic()
@@ -164,13 +164,12 @@ def run_command(project: Path, command: tuple[str, ...]) -> Outcome:
         out.read_text(errors="replace"),
         seconds,
         sum(one.ru_utime + one.ru_stime for one in usages),
-        max(peak[0], *(one.ru_maxrss * 1024 for one in usages)),
+        peak[0],
     )
 
 
 def in_a_fork(work: Callable[[], object]) -> None:
-    """Do something that imports large libraries in a process of its own: what this one holds in memory when it starts
-    a command would be counted as the command's."""
+    """Do something that imports large libraries in a process of its own, so that this one stays small."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -198,13 +197,25 @@ def _wait(pid: int) -> tuple[int, resource.struct_rusage]:
 def _sample(peak: list[int], ended: threading.Event) -> None:
     me = psutil.Process()
     while not ended.wait(_SAMPLED_EVERY):
-        total = 0
-        for process in me.children(recursive=True):
-            try:
-                total += process.memory_info().rss
-            except psutil.Error:
-                continue
-        peak[0] = max(peak[0], total)
+        sizes = [_sizes(process.pid) for process in me.children(recursive=True)]
+        peak[0] = max(peak[0], sum(now for now, _ in sizes), *(most for _, most in sizes), 0)
+
+
+def _sizes(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds, and the most that it held since its program began; 0 of one that has ended.
+
+    Its ru_maxrss would not do: that begins with what the process held that started it.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0, 0
+    found = {
+        line.split(":")[0]: int(line.split()[1]) << 10
+        for line in lines
+        if line.startswith(("VmRSS", "VmHWM"))
+    }
+    return found.get("VmRSS", 0), found.get("VmHWM", 0)
 
 
 def _adopt_orphans() -> None:

@@ -176,10 +176,11 @@ def own_run(change: Callable[[Path], object]) -> Callable[[Path], None]:
 
     def make(project: Path) -> None:
         from finetui_core.recipe.load import load_recipe, recipe_json
-        from run_folders import write_run
+        from finetui_core.runs.records import End
+        from run_folders import START, write_run
 
         (project / "runs").mkdir()
-        made = write_run(project / "runs", steps=60)
+        made = write_run(project / "runs", steps=60, end=End(START + 60, 1, reason="exit code 1"))
         root = made.root.rename(project / "runs" / "run")
         resolved = recipe_json(load_recipe(project / "recipe.toml"))
         (root / "recipe.resolved.json").write_text(json.dumps(resolved))

@@ -2,11 +2,11 @@
 
     python tests/proofs/offline.py
 
-The commands run on a folder model, with the variable that forbids the network taken away, so that they have to see to
-it themselves. A hook of Python (PEP 578) in every process, children and their children too, notes each name that is
-looked up and each connection to an internet address; connections by other than Python's own sockets would not be seen,
-and huggingface_hub makes none before it has looked a name up. The last line is a process that does connect, which must
-be noted. Exit code 1 when anything else is.
+The commands run on a folder model, with the variable that forbids the network taken away, so that they have to
+see to it themselves. A hook of Python (PEP 578) in every process, children and their children too, notes each name
+that is looked up and each connection to an internet address. Connections by other than Python's own sockets would
+not be seen; huggingface_hub makes none before it has looked a name up. The last line is a process that does connect,
+which must be noted. Exit code 1 when anything else is.
 """
 
 import argparse

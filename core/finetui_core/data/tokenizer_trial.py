@@ -26,7 +26,7 @@ MEMORY = 1 << 30
 """Bytes above what the process has before it reads the file."""
 _LENGTH = 2_000  # characters of a text that is split
 _MOST_TEXTS = 100
-_QUESTION = "Take the model from its first source, or name another one in model.name."
+_WAY_OUT = "Take the model from its first source, or name another one in model.name."
 
 
 class Trial:
@@ -34,6 +34,7 @@ class Trial:
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "tokenizer.json"
+        self._seconds = _seconds(self._path) if self._path.is_file() else 0
         self._process = (
             subprocess.Popen(
                 [sys.executable, "-m", "finetui_core.data.tokenizer_trial", str(self._path)],
@@ -66,13 +67,13 @@ class Trial:
             answer = json.loads(said)
             if answer.get("error"):
                 what = f"the tokenizer cannot be loaded: {answer['error'][:300]}"
-                raise InputError(Problem(what, str(self._path), _QUESTION))
+                raise InputError(Problem(what, str(self._path), _WAY_OUT))
         elif code == -signal.SIGXCPU:
-            what = "the tokenizer was stopped: to be read and to split short texts it takes more than seconds"
-            raise InputError(Problem(what, str(self._path), _QUESTION))
+            what = f"the tokenizer was stopped: to read it and split short texts takes over {self._seconds} seconds"
+            raise InputError(Problem(what, str(self._path), _WAY_OUT))
         elif code < 0:
             what = f"the tokenizer was stopped: it takes more than {MEMORY >> 20} MiB of memory"
-            raise InputError(Problem(what, str(self._path), _QUESTION))
+            raise InputError(Problem(what, str(self._path), _WAY_OUT))
         else:
             raise RuntimeError(f"the process that tries tokenizers ended with exit code {code}")
 
@@ -83,8 +84,7 @@ def main() -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_memory(MEMORY)
-    seconds = SECONDS + int(path.stat().st_size * SECONDS_PER_BYTE)
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CPU, (_seconds(path), resource.RLIM_INFINITY))
     error = ""
     try:
         _try(Tokenizer.from_file(str(path)))
@@ -93,6 +93,11 @@ def main() -> None:
     sys.stdout.write(json.dumps({"error": error}))
     sys.stdout.flush()
     os._exit(0)
+
+
+def _seconds(path: Path) -> int:
+    """The limit of processor time for a file."""
+    return SECONDS + int(path.stat().st_size * SECONDS_PER_BYTE)
 
 
 def _try(tokenizer: Any) -> None:
@@ -115,7 +120,7 @@ def _texts(rules: str) -> Iterator[str]:
     named = sorted(set(re.sub(r"\\.", "", patterns)) - set("[](){}|?*+^$\\."))
     yield "The quick brown fox: 12 dogs, and a lazy one."
     for character in [*"aA0 \n.-_'é一🙂", *named][:_MOST_TEXTS]:
-        yield character * _LENGTH + "\x01"
+        yield character * _LENGTH + "\x01" + "".join(named)  # some are looked for before a pattern is tried
         yield character * _LENGTH
 
 

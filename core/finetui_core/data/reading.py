@@ -35,7 +35,7 @@ def read_with(recipe: Recipe) -> Reading:
     folder = model_folder(options)
     with Trial(folder) as trial:
         config = _load_config(options, folder)
-        trial.result()
+        _check_highest(trial.result() - 1, config)
     tokenizer = _load_tokenizer(options, folder)
     origin = ensure_template(tokenizer, options.chat_template)
     context = context_length(config)
@@ -114,8 +114,12 @@ def _check_context(max_length: int, context: int | None) -> None:
 
 
 def _check_vocabulary(tokenizer: Any, config: Any) -> None:
+    _check_highest(max(tokenizer.get_vocab().values(), default=0), config)
+
+
+def _check_highest(highest: int, config: Any) -> None:
+    """`highest` is a token's number, or less than the highest one."""
     size = getattr(config, "vocab_size", None)
-    highest = max(tokenizer.get_vocab().values(), default=0)
     if size is not None and highest >= size:
         raise InputError(
             Problem(

@@ -22,6 +22,8 @@ MEMORY = 1 << 30
 """Bytes above what the process has when it has loaded its library."""
 TIMES_FILE, ALWAYS = 200, 8 << 20
 """How many times the size of its file all rows may have together, and how many bytes they may have anyway."""
+FEW_ROWS = 10_000
+"""Rows that a file may have more than bytes."""
 _BATCH_ROWS = 64
 _STREAM_BYTES = 1 << 20
 
@@ -54,7 +56,9 @@ _NO_MEMORY = 70
 def _write(out: BinaryIO, rows: Iterator[dict[str, Any]], size: int) -> None:
     encoder = msgspec.msgpack.Encoder(enc_hook=str)
     written = 0
-    for row in rows:
+    for number, row in enumerate(rows):
+        if number > size + FEW_ROWS:
+            raise ValueError("it has more rows than bytes")
         raw = encoder.encode(row)
         if len(raw) > MAX_ROW_BYTES:
             _frame(out, b"l", b"")

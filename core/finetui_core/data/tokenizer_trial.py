@@ -56,10 +56,13 @@ class Trial:
             self._process.kill()
             self._process.communicate()
 
-    def result(self) -> None:
-        """Raise InputError where the tokenizer cannot be read, or not within the limits."""
+    def result(self) -> int:
+        """The number of its tokens, 0 where there is no such file.
+
+        Raises InputError where the tokenizer cannot be read, or not within the limits.
+        """
         if self._process is None:
-            return
+            return 0
         assert self._process.stdout
         said = self._process.stdout.read()
         code = self._process.wait()
@@ -68,14 +71,14 @@ class Trial:
             if answer.get("error"):
                 what = f"the tokenizer cannot be loaded: {answer['error'][:300]}"
                 raise InputError(Problem(what, str(self._path), _WAY_OUT))
-        elif code == -signal.SIGXCPU:
+            return int(answer["tokens"])
+        if code == -signal.SIGXCPU:
             what = f"the tokenizer was stopped: to read it and split short texts takes over {self._seconds} seconds"
             raise InputError(Problem(what, str(self._path), _WAY_OUT))
-        elif code < 0:
+        if code < 0:
             what = f"the tokenizer was stopped: it takes more than {MEMORY >> 20} MiB of memory"
             raise InputError(Problem(what, str(self._path), _WAY_OUT))
-        else:
-            raise RuntimeError(f"the process that tries tokenizers ended with exit code {code}")
+        raise RuntimeError(f"the process that tries tokenizers ended with exit code {code}")
 
 
 def main() -> None:
@@ -85,12 +88,14 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_memory(MEMORY)
     resource.setrlimit(resource.RLIMIT_CPU, (_seconds(path), resource.RLIM_INFINITY))
-    error = ""
+    error, tokens = "", 0
     try:
-        _try(Tokenizer.from_file(str(path)))
+        tokenizer = Tokenizer.from_file(str(path))
+        tokens = tokenizer.get_vocab_size()
+        _try(tokenizer)
     except BaseException as fault:  # a panic of its library is no Exception
         error = str(fault) or type(fault).__name__
-    sys.stdout.write(json.dumps({"error": error}))
+    sys.stdout.write(json.dumps({"error": error, "tokens": tokens}))
     sys.stdout.flush()
     os._exit(0)
 

@@ -151,7 +151,7 @@ DATA = [
          "", (0, 3)),
         ("a program", _LINES, content(_LINES, lambda: b"\x7fELF" + bytes(99)), "binary", (2,)),
         ("Parquet: a million rows of a megabyte", _PARQUET, parquet(_same_text), "", (2,)),
-        ("Parquet: 30 million rows in 1 kB", _PARQUET, parquet(_many_rows), "more rows than bytes", (2,)),
+        ("Parquet: 30 million rows in 74 kB", _PARQUET, parquet(_many_rows), "more rows than bytes", (2,)),
         ("Parquet: cells of 300 MB", _PARQUET, parquet(_large_pages, compression="zstd"), "", _NOT_READ),
         ("Parquet: footer longer than the file", _PARQUET, damaged_footer, "not a readable Parquet", (2,)),
         ("Parquet: footer of 2^30 columns", _PARQUET, made_up_footer, "not a readable Parquet", (2,)),

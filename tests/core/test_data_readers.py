@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from finetui_core.data.json_lines import MAX_ROW_BYTES
 from finetui_core.data.readers import RawRow, read_rows
 from finetui_core.errors import InputError, Problem
 
@@ -196,9 +197,32 @@ def test_what_is_written_is_read_back(rows: list[dict[str, object]], as_array: b
 @settings(deadline=None)
 @given(
     st.binary(max_size=200) | st.text('[]{}",:0a\\ \n', max_size=60).map(str.encode),
-    st.sampled_from([".jsonl", ".json", ".csv", ".txt", ".parquet", ".arrow", ""]),
+    st.sampled_from([".jsonl", ".json", ".csv", ".txt", ""]),
 )
 def test_no_bytes_whatsoever_crash_the_reader(content: bytes, suffix: str) -> None:
+    _read_or_refused(content, suffix)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@settings(deadline=None, max_examples=5)  # each starts a process
+@given(content=st.binary(max_size=200))
+def test_no_bytes_whatsoever_crash_the_reader_of_tables(content: bytes, suffix: str) -> None:
+    _read_or_refused(content, suffix)
+
+
+def test_a_row_that_is_too_long_is_named_and_a_table_that_blows_up_is_refused(tmp_path: Path) -> None:
+    table = pyarrow.table({"text": ["a", "b" * (MAX_ROW_BYTES + 1), "c"]})
+    pyarrow.parquet.write_table(table, tmp_path / "long.parquet", compression="none")
+    first, fault, last = read_rows(str(tmp_path / "long.parquet"))
+    assert (first, last) == (RawRow(1, {"text": "a"}), RawRow(3, {"text": "c"}))
+    assert isinstance(fault, Problem) and "longer than 16 MiB" in fault.what
+    index = pyarrow.array([0] * 100_000, pyarrow.int32())
+    packed = pyarrow.table({"text": pyarrow.DictionaryArray.from_arrays(index, ["a" * 10_000])})
+    pyarrow.parquet.write_table(packed, tmp_path / "packed.parquet")
+    assert "times as large as the file" in refusal(str(tmp_path / "packed.parquet")).what
+
+
+def _read_or_refused(content: bytes, suffix: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:
             for row in read_rows(write(Path(folder), content, "rows" + suffix)):

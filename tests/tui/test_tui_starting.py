@@ -163,6 +163,33 @@ async def test_what_preflight_refuses_is_started_only_after_the_risk_is_named(
     assert json.loads(called.read_text())[-1] == "--ignore-preflight"
 
 
+PIN = f"owner/name@{'a' * 40}"
+BRINGS_CODE = f"""
+if "--consent-remote-code" not in sys.argv:
+    sys.stderr.write("owner/name: the model brings code\\n    to run it, add: --consent-remote-code {PIN}\\n")
+    sys.exit(2)
+"""
+
+
+async def test_a_models_own_code_runs_only_once_the_models_name_is_typed(
+    root: Path, tmp_path: Path, fake: Fake
+) -> None:
+    run, code = made_elsewhere(tmp_path, root)
+    called = fake(BRINGS_CODE + code)
+    async with studio(root).run_test(size=(80, 24)) as pilot:
+        await settle(pilot)
+        await press(pilot, "s")
+        assert "the model brings code" in await press(pilot, "enter")
+        assert "type owner/name to let it run" in await press(pilot, "escape")
+        pilot.app.screen.query_one(Input).value = "yes"
+        assert "that is not the model's name" in await press(pilot, "enter")
+        assert "--consent-remote-code" not in json.loads(called.read_text())
+        pilot.app.screen.query_one(Input).value = "owner/name"
+        await press(pilot, "enter")
+        assert run.id in await settle(pilot)
+    assert json.loads(called.read_text())[-2:] == ["--consent-remote-code", PIN]
+
+
 @pytest.mark.parametrize("station", ["1", "5"])
 async def test_the_sample_recipe_is_proposed_and_the_new_run_is_opened(
     root: Path, tmp_path: Path, fake: Fake, station: str

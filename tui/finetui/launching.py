@@ -1,6 +1,7 @@
 """Starting and continuing runs by a child process, as a shell would: the screens may end before it does."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -39,12 +40,20 @@ class Launched:
     said: str
 
 
-def train_arguments(recipe: Path, root: Path, *, ignore_preflight: bool = False) -> list[str]:
-    """A new run of `recipe` in the folder `root`."""
+def train_arguments(
+    recipe: Path, root: Path, *, ignore_preflight: bool = False, consent: str | None = None
+) -> list[str]:
+    """A new run of `recipe` in the folder `root`; `consent` names the version of its model's code that may run."""
     from finetui_core.preflight.gate import IGNORE
 
     ignore = [IGNORE] if ignore_preflight else []
-    return ["train", str(recipe), "--detach", "--json", "--runs", str(root), *ignore]
+    return ["train", str(recipe), "--detach", "--json", "--runs", str(root), *ignore, *_consent(consent)]
+
+
+def _consent(pin: str | None) -> list[str]:
+    from finetui_core.recipe.remote_code import CONSENT
+
+    return [] if pin is None else [CONSENT, pin]
 
 
 def refused_by_preflight(launched: Launched) -> bool:
@@ -54,14 +63,22 @@ def refused_by_preflight(launched: Launched) -> bool:
     return launched.code == BAD_INPUT and IGNORE in launched.said
 
 
-def resume_arguments(run: Path, *, inexact: bool = False) -> list[str]:
-    """The next attempt of `run`."""
-    return ["resume", str(run), "--detach", "--json", *([INEXACT] if inexact else [])]
-
-
 def refused_as_inexact(launched: Launched) -> bool:
     """Whether the command would have gone on with `--inexact`, which its hints then name."""
     return launched.code == BAD_INPUT and INEXACT in launched.said
+
+
+def refused_for_code(launched: Launched) -> str | None:
+    """The version of the model's own code that nobody agreed to, where the command did not begin for want of it."""
+    from finetui_core.recipe.remote_code import CONSENT
+
+    found = re.search(rf"{CONSENT} (.+@[0-9a-f]{{40,64}})$", launched.said, re.MULTILINE)
+    return found[1] if found and launched.code == BAD_INPUT else None
+
+
+def resume_arguments(run: Path, *, inexact: bool = False, consent: str | None = None) -> list[str]:
+    """The next attempt of `run`."""
+    return ["resume", str(run), "--detach", "--json", *([INEXACT] if inexact else []), *_consent(consent)]
 
 
 def launch(arguments: Sequence[str], cancelled: Callable[[], bool]) -> Launched | None:

@@ -12,6 +12,7 @@ from textual.worker import get_current_worker
 from finetui import launching
 from finetui.launching import Launched
 from finetui.widgets.text_editor import TextEditor
+from finetui_core.errors import InputError, Problem
 from finetui_core.runs.logind import warning_at_logout
 
 if TYPE_CHECKING:
@@ -57,23 +58,51 @@ def ask_to_start_recipe(studio: "Studio", recipe: Path, root: Path) -> None:
     studio.push_screen(question, lambda yes: _start(studio, recipe, root) if yes else None)
 
 
-def _start(studio: "Studio", recipe: Path, root: Path, *, ignore_preflight: bool = False) -> None:
+def _start(
+    studio: "Studio",
+    recipe: Path,
+    root: Path,
+    *,
+    ignore_preflight: bool = False,
+    consent: str | None = None,
+) -> None:
     launching.keep_recipe(recipe)
     studio.notice(f"starting {recipe.name}: reading the rows and loading the model …")
-    anyway = partial(_ask_to_start_anyway, studio, recipe, root)
-    ended = partial(_started, studio, recipe.name, studio.train, anyway)
-    _launch(studio, launching.train_arguments(recipe, root, ignore_preflight=ignore_preflight), ended)
+    again = partial(_start, studio, recipe, root, ignore_preflight=ignore_preflight)
+    anyway = partial(_ask_to_start_anyway, studio, recipe, root, consent)
+    ended = partial(_started, studio, recipe.name, studio.train, anyway, again)
+    arguments = launching.train_arguments(recipe, root, ignore_preflight=ignore_preflight, consent=consent)
+    _launch(studio, arguments, ended)
 
 
-def _ask_to_start_anyway(studio: "Studio", recipe: Path, root: Path) -> None:
+def _ask_to_start_anyway(studio: "Studio", recipe: Path, root: Path, consent: str | None) -> None:
     """Asked once it has been read why preflight refused the run."""
     from finetui.screens.choose import Choose
 
     def answered(answer: str | None) -> None:
         if answer == ANYWAY:
-            _start(studio, recipe, root, ignore_preflight=True)
+            _start(studio, recipe, root, ignore_preflight=True, consent=consent)
 
     studio.push_screen(Choose(f"Start {recipe.name} against what preflight says?", AFTER_REFUSAL), answered)
+
+
+def _ask_for_code(studio: "Studio", pin: str, agreed: Callable[..., None]) -> None:
+    """Asked once it has been read that the model brings code of its own: its name has to be typed."""
+    from finetui.screens.ask import Ask
+    from finetui_core.recipe.remote_code import model_named
+
+    name = model_named(pin)
+
+    def check(text: str) -> None:
+        if text.strip() != name:
+            raise InputError(Problem("that is not the model's name", hint=f"type {name}, or leave with esc"))
+
+    def answered(text: str | None) -> None:
+        if text is not None:
+            agreed(consent=pin)
+
+    question = f"Having read its code: type {name} to let it run with all your rights"
+    studio.push_screen(Ask(question, "", check), answered)
 
 
 def ask_to_continue(studio: "Studio", run: Path) -> None:
@@ -81,12 +110,6 @@ def ask_to_continue(studio: "Studio", run: Path) -> None:
     from finetui.screens.confirm import Confirm
 
     studio.push_screen(Confirm(CONTINUE), lambda yes: _continue(studio, run) if yes else None)
-
-
-def _continue(studio: "Studio", run: Path, *, inexact: bool = False) -> None:
-    studio.being_continued.add(run)
-    studio.notice(f"continuing {run.name}: loading the model and the checkpoint …")
-    _launch(studio, launching.resume_arguments(run, inexact=inexact), partial(_continued, studio, run))
 
 
 def _ask_to_continue_inexactly(studio: "Studio", run: Path) -> None:
@@ -98,6 +121,13 @@ def _ask_to_continue_inexactly(studio: "Studio", run: Path) -> None:
             _continue(studio, run, inexact=True)
 
     studio.push_screen(Choose(f"Continue {run.name} all the same?", AFTER_DIFFERENCES), answered)
+
+
+def _continue(studio: "Studio", run: Path, *, inexact: bool = False, consent: str | None = None) -> None:
+    studio.being_continued.add(run)
+    studio.notice(f"continuing {run.name}: loading the model and the checkpoint …")
+    arguments = launching.resume_arguments(run, inexact=inexact, consent=consent)
+    _launch(studio, arguments, partial(_continued, studio, run))
 
 
 def _launch(studio: "Studio", arguments: Sequence[str], ended: "partial[None]") -> None:
@@ -117,11 +147,14 @@ def _started(
     recipe: str,
     before: Screen[Any] | None,
     anyway: Callable[[], None],
+    again: Callable[..., None],
     launched: Launched,
 ) -> None:
     """Open the new run, unless the user has gone elsewhere meanwhile."""
     if launched.code != 0:
         then = anyway if launching.refused_by_preflight(launched) else None
+        if (pin := launching.refused_for_code(launched)) is not None:
+            then = partial(_ask_for_code, studio, pin, again)
         _tell(studio, f"{recipe} was not started", launched, then)
     elif launched.run is not None and studio.train is before and _waits(studio):
         studio.open_runs([launched.run])
@@ -132,8 +165,12 @@ def _started(
 def _continued(studio: "Studio", run: Path, launched: Launched) -> None:
     studio.being_continued.discard(run)
     if launched.code != 0:
-        inexactly = partial(_ask_to_continue_inexactly, studio, run)
-        then = inexactly if launching.refused_as_inexact(launched) else None
+        pin = launching.refused_for_code(launched)
+        then = None
+        if pin:
+            then = partial(_ask_for_code, studio, pin, partial(_continue, studio, run))
+        elif launching.refused_as_inexact(launched):
+            then = partial(_ask_to_continue_inexactly, studio, run)
         _tell(studio, f"{run.name} was not continued", launched, then)
     else:
         studio.notice(f"{run.name} goes on")

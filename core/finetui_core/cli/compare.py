@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from finetui_core.cli.consenting import add_consent, consent_to
 from finetui_core.cli.say import data, data_json, table, talk
 from finetui_core.cli.train import require_training_libraries
 from finetui_core.errors import InputError, Problem
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--judge", action="store_true", help="let the endpoint say which of two answers is better"
     )
+    add_consent(parser)
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="write the report into this new file as well"
     )
@@ -90,6 +92,7 @@ def run(options: argparse.Namespace) -> int:
         from finetui_core.evaluate.subject import subject_of
 
         subject = subject_of(options.source, runs, options.checkpoint)
+        consent_to(subject.recipe, options.consent_remote_code)
         wanted, endpoint = _wanted(options)
         planned = plan_comparison(subject, wanted, runs)
         if options.plan:

@@ -7,12 +7,16 @@ import argparse
 import time
 from pathlib import Path
 
+from finetui_core.cli.consenting import add_consent, consent_to
 from finetui_core.cli.launching import start
 from finetui_core.cli.say import talk
+from finetui_core.data.model_source import check_model
 from finetui_core.errors import InputError, Problem
+from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import newest_valid
 from finetui_core.runs.paths import RunPaths, find_run, runs_root
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import content_of
 from finetui_core.runs.supervisor import is_locked
 
 _LETS_GO_WITHIN = 5.0
@@ -28,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on even where libraries, data or processes are not those of the checkpoint; the run is marked",
     )
     parser.add_argument("--detach", action="store_true", help="return as soon as the run trains")
+    add_consent(parser)
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
 
@@ -49,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
                 hint="To train longer, start a new run with more epochs.",
             )
         )
+    _check_model(paths, options.consent_remote_code)
     checkpoint, skipped = newest_valid(paths.checkpoints)
     for one in skipped:
         talk(f"{one.path.name} is passed over: {one.reason}")
@@ -62,6 +68,16 @@ def run(options: argparse.Namespace) -> int:
         as_json=options.json,
         inexact=options.inexact,
     )
+
+
+def _check_model(paths: RunPaths, consent: str | None) -> None:
+    """Raise InputError where the run's model must not be read, or brings code that this user does not agree to."""
+    try:
+        recipe = Recipe.model_validate_json(content_of(paths.resolved_recipe))
+    except (OSError, ValueError):
+        return  # the trainer says what is wrong with it
+    consent_to(recipe, consent)
+    check_model(recipe)
 
 
 def _is_let_go(paths: RunPaths) -> bool:

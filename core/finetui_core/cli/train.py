@@ -8,12 +8,17 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+import msgspec
 
 from finetui_core import __version__
+from finetui_core.cli.consenting import add_consent, consent_to
 from finetui_core.cli.launching import discard, start
 from finetui_core.cli.queueing import Planned, queue_runs, start_queue, summary_in_queue
 from finetui_core.cli.say import data_json, talk
 from finetui_core.data.check.gate import ACCEPT
+from finetui_core.data.model_source import check_model
 from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.gate import IGNORE, before_run, in_a_line
 from finetui_core.preflight.history import Prediction, keep, prediction_file
@@ -54,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train although preflight says that memory or disk are too small; the run records it",
     )
+    add_consent(parser)
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
 
@@ -67,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
         options.runs,
         accept_data_errors=options.accept_data_errors,
         ignore_preflight=options.ignore_preflight,
+        consent=options.consent_remote_code,
     )
     return start_new(paths, detach=options.detach, as_json=options.json)
 
@@ -75,7 +82,10 @@ def _queue(options: argparse.Namespace) -> int:
     plan = Planned(options.recipe, tuple(options.set), options.name or options.recipe.stem)
     root = (options.runs or runs_root()).absolute()
     make = partial(
-        make_run, accept_data_errors=options.accept_data_errors, ignore_preflight=options.ignore_preflight
+        make_run,
+        accept_data_errors=options.accept_data_errors,
+        ignore_preflight=options.ignore_preflight,
+        consent=options.consent_remote_code,
     )
     (paths,) = queue_runs(root, [plan], make)
     start_queue(root)
@@ -103,17 +113,21 @@ def make_run(
     *,
     accept_data_errors: bool = False,
     ignore_preflight: bool = False,
+    consent: str | None = None,
     prediction: Prediction | None = None,
     files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> RunPaths:
     """The directory of a new run; `accept_data_errors` is recorded in run.json, where the trainer reads it.
 
     What preflight predicts is kept in the directory; it is asked and said here where no `prediction` is given.
+    `consent` names the version of the model's own code that may run, where the recipe wants it to.
     `files` are further ones that the run has from the start, such as queued.json. Raises InputError for a bad
     recipe, for one that cannot fit on this machine unless `ignore_preflight`, and where no directory can be made.
     """
     _refuse_secret_name(name or recipe_file.stem)
     recipe = load_recipe(recipe_file, overrides)
+    agreed = consent_to(recipe, consent)
+    check_model(recipe)
     require_training_libraries()
     text = apply_overrides(read_text(recipe_file), overrides)
     folder = (root or runs_root()).absolute()
@@ -121,13 +135,15 @@ def make_run(
     if prediction is None:
         prediction = before_run(recipe, folder, ignore=ignore_preflight)
         talk(in_a_line(prediction))
-    identity = {
+    identity: dict[str, Any] = {
         "versions": _versions(),
         "argv": redacted_arguments(sys.argv),
         "model": Path(recipe.model.name).name if Path(recipe.model.name).exists() else recipe.model.name,
         "method": recipe.train.method,
         "accept_data_errors": accept_data_errors,
     }
+    if agreed is not None:
+        identity["remote_code"] = msgspec.to_builtins(agreed)
     try:
         paths = create_run(folder, name or recipe_file.stem, text, recipe_json(recipe), identity, files)
         keep(prediction_file(paths), prediction)

@@ -11,8 +11,12 @@ import msgspec
 from finetui_core.errors import Problem
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_ROW_BYTES = 64 << 20
-"""A longer line, list element, cell or block of text is named and passed over: it is no row of training data."""
+MAX_ROW_BYTES = 16 << 20
+"""A longer line, list element, cell or block of text is named and passed over: it is no row of training data.
+A million tokens of text have a third of it."""
+MAX_KEYS = 100_000
+"""The keys of a row; a chat of 10,000 messages has a fifth of it."""
+_FEW_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 20
 
 
@@ -73,6 +77,8 @@ TOO_LONG = Unreadable(
 
 def decoded(raw: bytes) -> dict[str, Any] | Unreadable:
     """One object from its JSON text."""
+    if len(raw) > _FEW_BYTES and raw.count(b'":') > MAX_KEYS:  # each would take a hundred bytes of memory
+        return Unreadable(f"the row has more than {MAX_KEYS:,} keys", "Remove it, or split it.")
     try:
         value = msgspec.json.decode(raw)
     except (ValueError, RecursionError) as error:

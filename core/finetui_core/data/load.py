@@ -28,6 +28,11 @@ class Loaded:
     sha256: str
 
 
+MOST_UNREAD = 10_000
+"""Rows at the start of a file of which none can be read: then the others are not looked at."""
+_NAMED = 100
+
+
 def load(source: str, format: str = "auto") -> Loaded:
     """Read a whole source; `format` is a layout's name, or "auto" to recognise it from the first rows.
 
@@ -40,12 +45,15 @@ def load(source: str, format: str = "auto") -> Loaded:
     for place, row in enumerate(read_rows(source)):
         if isinstance(row, Problem):
             rejected.append(row)
+            if len(rejected) == MOST_UNREAD and not raw:
+                break
         else:
             raw.append(row)
             places.append(place)
     if not raw:
         raise InputError(
-            rejected or Problem("there are no rows", source, "Check that whatever wrote it has finished.")
+            rejected[:_NAMED]
+            or Problem("there are no rows", source, "Check that whatever wrote it has finished.")
         )
     layout = sniff([row.value for row in raw[:100]], source) if format == "auto" else format
     convert = CONVERTERS[layout]

@@ -6,6 +6,7 @@ rows that a trainer later drops. The stored bytes that were checked here are the
 
 import csv
 import difflib
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,10 @@ from finetui_core.errors import InputError, Problem
 
 HUB_PREFIX = "hub:"
 _HEAD_BYTES = 65536
+MOST_COLUMNS = 10_000
+MOST_CELL_LINES = 100_000
+_SPARSE = 200
+"""Times that a file may be larger than what it takes on the disk; file systems that compress reach a tenth of it."""
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -61,10 +66,8 @@ def read_rows(source: str) -> Iterator[RawRow | Problem]:
     match form:
         case "hub":
             return _numbered(tables.hub_rows(source.removeprefix(HUB_PREFIX)))
-        case "parquet":
-            return _numbered(tables.parquet_rows(path))
-        case "arrow":
-            return _numbered(tables.arrow_rows(path))
+        case "parquet" | "arrow":
+            return _numbered(tables.table_rows(path, form))
         case "csv" | "tsv":
             return _read_csv(path, "\t" if form == "tsv" else ",")
         case "txt":
@@ -96,8 +99,11 @@ def form_of(source: str) -> Form:
     return "array" if head.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"[") else "lines"
 
 
-def _numbered(values: Iterator[dict[str, Any]]) -> Iterator[RawRow]:
-    return (RawRow(number, value) for number, value in enumerate(values, 1))
+def _numbered(values: Iterator[dict[str, Any] | Problem]) -> Iterator[RawRow | Problem]:
+    return (
+        value if isinstance(value, Problem) else RawRow(number, value)
+        for number, value in enumerate(values, 1)
+    )
 
 
 def _unusable(path: Path, what: str, hint: str) -> InputError:
@@ -118,6 +124,12 @@ def _checked_head(path: Path) -> bytes:
             )
         with path.open("rb") as file:
             head = file.read(_HEAD_BYTES)
+            if _is_hollow(file.fileno(), status):
+                raise _unusable(
+                    path,
+                    f"the file claims {status.st_size:,} bytes, and {512 * status.st_blocks:,} are on the disk",
+                    "The rest is a hole, which reads as zero bytes: copy the file again.",
+                )
     except PermissionError as error:
         raise _unusable(path, "no permission to read this file", f"Try: chmod u+r {path}") from error
     except (OSError, ValueError) as error:
@@ -129,6 +141,15 @@ def _checked_head(path: Path) -> bytes:
     if not head:
         raise _unusable(path, "the file is empty", "Check that whatever wrote it has finished.")
     return head
+
+
+def _is_hollow(descriptor: int, status: os.stat_result) -> bool:
+    """Whether a file is a hole for the most part, of which gigabytes cost whoever made it nothing.
+
+    A file system that writes late reports too few blocks, but no hole.
+    """
+    few = status.st_size > _SPARSE * (512 * status.st_blocks + _HEAD_BYTES)
+    return few and os.lseek(descriptor, 0, os.SEEK_HOLE) < status.st_size
 
 
 def _reason(error: OSError | ValueError) -> str:
@@ -258,8 +279,17 @@ def _block(lines: list[str], path: Path, started: int) -> RawRow | Problem:
 def _read_csv(path: Path, delimiter: str) -> Iterator[RawRow | Problem]:
     """A table with a header line; an empty cell is left out of its row."""
     csv.field_size_limit(MAX_ROW_BYTES)
-    reader = csv.reader(_text_lines(path), delimiter=delimiter, strict=True)
     started = 1
+
+    def lines() -> Iterator[str]:
+        for number, line in enumerate(_text_lines(path), 1):
+            if number - started > MOST_CELL_LINES:
+                what = f"the row has more than {MOST_CELL_LINES:,} lines"
+                hint = "Look for a double quote that is never closed."
+                raise InputError(Problem(what, f"{path}:{started}", hint))
+            yield line
+
+    reader = csv.reader(lines(), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     try:
         for cells in reader:
@@ -268,6 +298,9 @@ def _read_csv(path: Path, delimiter: str) -> Iterator[RawRow | Problem]:
                 continue
             if header is None:
                 header = cells
+                if len(header) > MOST_COLUMNS:
+                    what = f"the header has {len(header):,} columns, and the most that are read are {MOST_COLUMNS:,}"
+                    raise InputError(Problem(what, f"{path}:{line}", "Keep the columns that hold text."))
             elif len(cells) != len(header):
                 yield Problem(
                     f"the row has {len(cells)} cells, and the header has {len(header)}",

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetui_core.data.model_files import read_json
+from finetui_core.data.model_source import cannot_load, model_folder, stay_offline
 from finetui_core.data.render import ensure_template
 from finetui_core.data.template_process import start_template_process
+from finetui_core.data.tokenizer_trial import Trial
 from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.recipe.defaults import default_max_length
 from finetui_core.recipe.options import ModelOptions, Recipe
@@ -26,10 +29,15 @@ class Reading:
 
 def read_with(recipe: Recipe) -> Reading:
     """What the recipe's rows are read with. Raises InputError where the model lacks it or the parts do not fit."""
+    options = recipe.model
+    stay_offline(options, recipe.data.train, recipe.data.val)
     start_template_process()
-    config = load_config(recipe.model)
-    tokenizer = load_tokenizer(recipe.model)
-    origin = ensure_template(tokenizer, recipe.model.chat_template)
+    folder = model_folder(options)
+    with Trial(folder) as trial:
+        config = _load_config(options, folder)
+        _check_highest(trial.result() - 1, config)
+    tokenizer = _load_tokenizer(options, folder)
+    origin = ensure_template(tokenizer, options.chat_template)
     context = context_length(config)
     max_length = recipe.data.max_length or default_max_length(context)
     _check_context(max_length, context)
@@ -39,25 +47,44 @@ def read_with(recipe: Recipe) -> Reading:
 
 def load_config(options: ModelOptions) -> Any:
     """The model's configuration alone: what defaults depend on, without reading weights."""
-    from transformers import AutoConfig
+    return _load_config(options, model_folder(options))
 
+
+def _load_config(options: ModelOptions, folder: Path) -> Any:
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    values = read_json(folder / "config.json")
+    if (
+        values.get("auto_map")
+        and values.get("model_type") not in CONFIG_MAPPING
+        and not options.trust_remote_code
+    ):
+        raise InputError(
+            Problem(
+                "the model needs Python code that comes with it, which never runs unless you say so",
+                options.name,
+                "Take a model that transformers knows by itself; or read the code, and set "
+                "model.trust_remote_code = true.",
+            )
+        )
     try:
         return AutoConfig.from_pretrained(
-            options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+            folder, trust_remote_code=options.trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a made-up file brings up any of them
         raise InputError(cannot_load(options.name, error)) from error
 
 
-def load_tokenizer(options: ModelOptions) -> Any:
+def _load_tokenizer(options: ModelOptions, folder: Path) -> Any:
     """The model's own tokenizer. Raises InputError when the model has none."""
     from transformers import AutoTokenizer
 
     try:
         return AutoTokenizer.from_pretrained(
-            options.name, revision=options.revision, trust_remote_code=options.trust_remote_code
+            folder, trust_remote_code=options.trust_remote_code, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except Exception as error:  # a made-up file brings up any of them
         raise InputError(
             Problem(
                 f"the model {options.name} has no tokenizer that can be loaded: {first_line(error)}",
@@ -87,8 +114,12 @@ def _check_context(max_length: int, context: int | None) -> None:
 
 
 def _check_vocabulary(tokenizer: Any, config: Any) -> None:
+    _check_highest(max(tokenizer.get_vocab().values(), default=0), config)
+
+
+def _check_highest(highest: int, config: Any) -> None:
+    """`highest` is a token's number, or less than the highest one."""
     size = getattr(config, "vocab_size", None)
-    highest = max(tokenizer.get_vocab().values(), default=0)
     if size is not None and highest >= size:
         raise InputError(
             Problem(
@@ -96,16 +127,3 @@ def _check_vocabulary(tokenizer: Any, config: Any) -> None:
                 hint="The tokenizer belongs to another model. Put the model's own tokenizer beside its weights.",
             )
         )
-
-
-def cannot_load(name: str, error: BaseException) -> Problem:
-    """Why a model's files could not be loaded."""
-    if isinstance(error, OSError) and not Path(name).is_dir():
-        what = f"there is no folder {name}, and no model of that name can be had from the hub or its cache"
-    else:
-        what = f"the model {name} cannot be loaded: {first_line(error)}"
-    return Problem(
-        what,
-        hint="Name a folder that holds config.json and safetensors weights, or download a hub model first "
-        "with: hf download NAME",
-    )

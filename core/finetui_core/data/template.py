@@ -10,10 +10,13 @@ from typing import Any
 from finetui_core.data.conversation import Conversation, Message
 from finetui_core.data.template_process import TemplateFault, render_template
 from finetui_core.errors import InputError, Problem
+from finetui_core.runs.records import content_of
 
 Span = tuple[int, int]
 DEFAULT_TEMPLATE = Path(__file__).with_name("default_chat_template.jinja")
 # The pattern by which transformers recognises a template that marks what the model generates.
+LARGEST_TEMPLATE = 1 << 20
+"""Bytes; the longest known templates have a twentieth of it."""
 _MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _QUESTION = [{"role": "user", "content": "a"}]
 
@@ -25,7 +28,7 @@ def template_of(tokenizer: Any, path: str | None) -> tuple[str, str]:
     """
     if path is not None:
         try:
-            return Path(path).read_text(encoding="utf-8"), f"the file {path}"
+            return content_of(Path(path), LARGEST_TEMPLATE).decode(), f"the file {path}"
         except (OSError, ValueError) as error:
             raise InputError(
                 Problem(f"the chat template cannot be read: {error}", path, "Check model.chat_template.")

@@ -23,7 +23,7 @@ def main() -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _limit_memory()
+    limit_memory(MEMORY)
     template = ""
     for line in sys.stdin.buffer:
         _limit_time()
@@ -56,13 +56,14 @@ def _limit_time() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + SECONDS, resource.RLIM_INFINITY))
 
 
-def _limit_memory() -> None:
+def limit_memory(more: int) -> None:
+    """Hold this process to so many bytes more than it has now."""
     try:
         with open("/proc/self/statm") as file:  # noqa: PTH123
             used = int(file.read().split()[0]) * resource.getpagesize()
     except OSError:  # not Linux: other systems do not hold a process to this limit
         return
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, resource.RLIM_INFINITY))
 
 
 if __name__ == "__main__":

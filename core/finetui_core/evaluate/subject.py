@@ -14,6 +14,7 @@ from finetui_core.recipe.load import load_recipe
 from finetui_core.recipe.options import ModelOptions, Recipe
 from finetui_core.runs.checkpoints import MANIFEST, Checkpoint, Skipped, best_or_newest, published, read
 from finetui_core.runs.paths import RunPaths, find_run, is_run
+from finetui_core.runs.records import content_of
 
 _MODEL_FILES = (".json", ".jinja", ".safetensors", ".bin", ".model", ".txt", ".py")
 
@@ -42,7 +43,7 @@ def subject_of(wanted: str, runs: Path, checkpoint: str | None = None) -> Subjec
         return Subject(wanted, load_recipe(path))
     run = find_run(runs, wanted)
     try:
-        recipe = Recipe.model_validate_json(run.resolved_recipe.read_bytes())
+        recipe = Recipe.model_validate_json(content_of(run.resolved_recipe))
     except (OSError, ValueError, ValidationError) as error:
         hint = "compare a run that ftui has trained, or a recipe"
         raise InputError(Problem("this run has no recipe that can be read", str(run.root), hint)) from error

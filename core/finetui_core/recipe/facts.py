@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from finetui_core.recipe.options import Recipe
+from finetui_core.runs.records import content_of
 
 _LARGEST_CONFIG = 1_000_000  # bytes
 _LARGEST_COUNTED = 100_000_000  # bytes of rows; counting them takes some 50 ms
@@ -41,8 +42,7 @@ def look(recipe: Recipe) -> Facts:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        with (folder / "config.json").open("rb") as file:
-            config = json.loads(file.read(_LARGEST_CONFIG))
+        config = json.loads(content_of(folder / "config.json", _LARGEST_CONFIG))
         text = config.get("text_config")
         return {**config, **text} if isinstance(text, dict) else dict(config)
     except (OSError, ValueError, AttributeError, TypeError, RecursionError):

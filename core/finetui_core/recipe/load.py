@@ -11,7 +11,7 @@ from finetui_core.recipe.document import parse_toml, read_text
 from finetui_core.recipe.faults import Fault, OptionPath, validate
 from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.overrides import merge, parse_overrides
-from finetui_core.recipe.paths import resolve_paths
+from finetui_core.recipe.paths import private_faults, resolve_paths
 from finetui_core.recipe.positions import Place, Positions, find_positions
 from finetui_core.recipe.secret_values import refuse_secrets
 from finetui_core.recipe.wording import printable
@@ -145,4 +145,5 @@ def _check(values: Mapping[str, Any], written: _Written) -> tuple[Recipe, list[F
         )
         for clash in contradictions(recipe, given, validated.doubtful)
     ]
-    return settle_quantize(recipe), [*validated.faults, *path_faults, *clashes], path_faults
+    private = private_faults(recipe, validated.doubtful)
+    return settle_quantize(recipe), [*validated.faults, *path_faults, *private, *clashes], path_faults

@@ -24,6 +24,33 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?", re.A
 _HUB_DATA = re.compile(rf"hub:{_HUB_ID.pattern}(#[\w.-]+)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json", "vocab.txt")
+_PRIVATE = (
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".config/gcloud",
+    ".config/gh",
+    ".config/rclone",
+    ".password-store",
+    ".local/share/keyrings",
+    ".mozilla",
+    ".netrc",
+    ".git-credentials",
+    ".pgpass",
+    ".pypirc",
+    ".npmrc",
+    ".cache/huggingface/token",
+    ".cache/huggingface/stored_tokens",
+    ".huggingface",
+    ".bash_history",
+    ".zsh_history",
+    ".python_history",
+)
+"""Of the home folder: where programs keep keys, passwords and what was typed."""
+_SYSTEM = ("/proc", "/sys", "/dev", "/etc/shadow", "/etc/gshadow", "/etc/ssh", "/etc/sudoers", "/run/secrets")
 
 
 def resolve_paths(
@@ -101,6 +128,9 @@ def _file_faults(option: OptionPath, value: str, path: Path) -> list[Fault]:
         return [
             Fault(option, f"{label}: {quote(value)} is a folder, not a file", "give the path of one file")
         ]
+    if path.exists() and not path.is_file():
+        what = f"{label}: {quote(value)} is a pipe or a device, not a file"
+        return [Fault(option, what, "save what it gives to a file first")]
     if not path.exists():
         return [Fault(option, f"{label}: there is no file {quote(value)}", _missing_hint(value, path))]
     return []
@@ -124,6 +154,37 @@ def _model_faults(value: str, folder: Path) -> list[Fault]:
         hint = f"copy the tokenizer's files into it, such as {_TOKENIZER_FILES[0]} and {_TOKENIZER_FILES[1]}"
         return fault(f"{quote(value)} is a model without a tokenizer", hint)
     return []
+
+
+def private_faults(recipe: Recipe, doubtful: Set[OptionPath] = frozenset()) -> list[Fault]:
+    """Paths that lead to where keys and passwords are kept, or to what is no file of anybody.
+
+    A recipe may come from a stranger, and what it names is read, trained on and given away with the model. Paths that
+    leave the recipe's folder are no fault by themselves: data and models often lie beside it.
+    """
+    faults = []
+    for option in (MODEL_NAME, *DATA_OPTIONS, *FILE_OPTIONS):
+        table, name = option
+        value = getattr(getattr(recipe, table), name)
+        if value is None or option in doubtful or not Path(value).is_absolute():
+            continue
+        if (place := _private_place(Path(value))) is not None:
+            what = f"{table}.{name}: {quote(value)} is in {printable(place)}, where keys, passwords or devices are"
+            hint = "nothing is read from there: copy the file elsewhere, if it is really meant"
+            faults.append(Fault(option, what, hint))
+    return faults
+
+
+def _private_place(path: Path) -> Path | None:
+    """The private folder or file that a path is in, links followed."""
+    try:
+        real, home = path.resolve(), Path.home().resolve()
+    except (OSError, RuntimeError, ValueError):
+        return None
+    if real.is_relative_to("/dev/shm"):  # memory that looks like a disk: data is kept there on clusters
+        return None
+    places = [*(home / name for name in _PRIVATE), *map(Path, _SYSTEM)]
+    return next((place for place in places if real.is_relative_to(place)), None)
 
 
 def _missing_hint(value: str, path: Path) -> str:

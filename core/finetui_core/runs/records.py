@@ -104,6 +104,14 @@ class Heartbeat(msgspec.Struct, frozen=True):
     pid: int
 
 
+class Consent(msgspec.Struct, frozen=True):
+    """Who agreed that a model's own code runs, when (unix seconds), and which version: `name@commit or sha256`."""
+
+    pin: str
+    at: float
+    by: str
+
+
 class Identity(msgspec.Struct, frozen=True):
     """run.json: what the run is, written once."""
 
@@ -118,6 +126,7 @@ class Identity(msgspec.Struct, frozen=True):
     data_sha256: str | None = None
     argv: list[str] = []
     accept_data_errors: bool = False
+    remote_code: Consent | None = None
 
 
 def encode_line(record: Mapping[str, Any] | msgspec.Struct) -> bytes:
@@ -158,8 +167,8 @@ def read_small(path: Path, kind: type[Small]) -> Small | None:
         return None
 
 
-def content_of(path: Path) -> bytes:
-    """All of a small file. Raises OSError, also where it is larger than LARGEST.
+def content_of(path: Path, most: int = LARGEST) -> bytes:
+    """All of a small file. Raises OSError, also where it has more than `most` bytes.
 
     A pipe in its place, which could be waited for without end, is empty.
     """
@@ -168,7 +177,7 @@ def content_of(path: Path) -> bytes:
     try:
         while piece := os.read(descriptor, _PIECE):
             content += piece
-            if len(content) > LARGEST:
+            if len(content) > most:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     finally:
         os.close(descriptor)

@@ -1,5 +1,6 @@
 """Following a file of JSON lines while another process, perhaps on another host, appends to it."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,8 @@ class Tail:
         records: list[Record] = []
         while self._offset < size:
             try:
+                if self._passes_over:
+                    self._offset = _next_data(descriptor, self._offset, size)
                 piece = os.pread(descriptor, min(_SLICE, size - self._offset), self._offset)
             except OSError:  # the rest can be read later; what was read must not be lost
                 break
@@ -100,6 +103,14 @@ class Tail:
         if len(self._rest) > LONGEST_LINE:
             self._passes_over, self._rest = True, b""
         return lines
+
+
+def _next_data(descriptor: int, offset: int, size: int) -> int:
+    """Where a file goes on after a hole, in which no line ends; it may have any size and takes no room."""
+    try:
+        return min(size, os.lseek(descriptor, offset, os.SEEK_DATA))
+    except OSError as error:
+        return size if error.errno == errno.ENXIO else offset
 
 
 def read_records(path: Path) -> list[Record]:

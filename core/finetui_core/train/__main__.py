@@ -95,6 +95,7 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from finetui_core.recipe.options import Recipe
+    from finetui_core.runs.consent import check_recorded_consent
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
     from finetui_core.train.range_test import raise_rate
@@ -110,6 +111,7 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     stop.listen()
     disable_progress_bar()
     given = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+    check_recorded_consent(paths, given)
     recipe = _with_sizes(given, kept_sizes(paths))
     accelerator, processes = start_processes(recipe)
 

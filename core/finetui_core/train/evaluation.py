@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.workload import PROBE_LENGTH, PROBE_PIECES
+from finetui_core.runs.records import content_of
 from finetui_core.train.batches import packed_passes, padded_passes
 from finetui_core.train.forward import (
     Layout,
@@ -19,6 +21,8 @@ from finetui_core.train.forward import (
     packed_pass,
     padded_pass,
 )
+
+LARGEST_PROBE = 64 << 20  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,12 @@ class Documents:
 def probe_text(path: Path, tokenizer: Any, longest: int) -> Documents:
     """Pieces from all over a text file, as many and as long as `preflight.workload` has it or the file gives."""
     length = min(longest, PROBE_LENGTH)
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = content_of(path, LARGEST_PROBE).decode()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        hint = f"Name a file of plain text of at most {LARGEST_PROBE >> 20} MiB in eval.forgetting_probe."
+        raise InputError(Problem(f"the text cannot be read: {reason}", str(path), hint)) from error
     ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
     whole = [piece for piece in pieces if len(piece) > 1]

@@ -8,10 +8,12 @@ import torch
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from finetui_core.data.reading import cannot_load
+from finetui_core.data.model_files import check_model_files
+from finetui_core.data.model_source import cannot_load, model_folder
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.defaults import adapts_experts
 from finetui_core.recipe.options import Recipe
+from finetui_core.recipe.remote_code import may_run_code
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -39,13 +41,18 @@ def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights
     bfloat16's 8 bits; a frozen base is held in `dtype`. Raises InputError if it cannot be loaded.
     """
     options = recipe.model
+    trusted = may_run_code(options)
+    if weights is None:
+        source = model_folder(options, with_weights=True)
+    else:
+        source = weights
+        check_model_files(source, with_weights=True, may_run_code=trusted)
     arguments: dict[str, Any] = {
         "dtype": torch.float32 if recipe.train.method == "full" else dtype,
-        "trust_remote_code": options.trust_remote_code,
+        "trust_remote_code": trusted,
         "use_safetensors": True,
+        "local_files_only": True,
     }
-    if weights is None:
-        arguments["revision"] = options.revision
     if options.attn_implementation != "auto":
         arguments["attn_implementation"] = options.attn_implementation
     if options.quantize != "none":
@@ -53,11 +60,12 @@ def load_model(recipe: Recipe, device: torch.device, dtype: torch.dtype, weights
             "quantization_config": _quantization(options.quantize, dtype, device),
             "device_map": {"": device},
         }
-    source = str(weights or options.name)
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(source, **arguments)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise InputError(cannot_load(source, error)) from error
+    except Exception as error:  # a made-up file brings up any of them
+        raise InputError(cannot_load(str(weights or options.name), error)) from error
+    if weights is None:
+        model.name_or_path = model.config._name_or_path = options.name  # which peft writes beside an adapter
     if options.quantize == "none":
         model.to(device)
     if recipe.train.gradient_checkpointing:

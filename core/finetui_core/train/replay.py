@@ -22,10 +22,12 @@ from finetui_core.files import write_atomically
 from finetui_core.preflight.duration import REPLAY_LENGTH
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.records import content_of
 from finetui_core.train.evaluation import Processes
 from finetui_core.train.forgetting import base_of
 from finetui_core.train.own_text import written_by
 
+LARGEST_TEXT = 256 << 20  # bytes
 MOST_WRITTEN = 256
 """Pieces that the base writes; more are taken from these again, since writing takes long."""
 
@@ -59,7 +61,11 @@ def with_replay(
 
 
 def _of_file(path: str, tokenizer: Any, length: int) -> list[Example]:
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    try:
+        text = content_of(Path(path), LARGEST_TEXT).decode(errors="replace")
+    except OSError as error:
+        hint = f"Name a file of plain text of at most {LARGEST_TEXT >> 20} MiB in data.replay_text."
+        raise InputError(Problem(f"the text cannot be read: {error.strerror}", path, hint)) from error
     whole = render(TextDocument(text, path), tokenizer, "all")
     assert not isinstance(whole, Problem)
     pieces = [

@@ -26,6 +26,7 @@ MOST_KEPT = 200
 _SETTLED_SECONDS = 2.0
 """A file that was written to a moment ago can be written to again within one tick of its clock."""
 _MOST_DIGESTS = 1000
+_LARGEST_FILE = 64 << 20  # bytes
 
 
 def reports_folder() -> Path:
@@ -107,7 +108,10 @@ def _model_files(name: str) -> Iterator[list[object]]:
     """What a model's tokenizer and chat template are, where it is a folder; a hub model is known by its revision."""
     for path in sorted(Path(name).glob("*")):
         if path.suffix in (".json", ".jinja", ".txt", ".model") and path.is_file():
-            yield [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
+            if (size := path.stat().st_size) > _LARGEST_FILE:
+                yield [path.name, size]  # which is refused before anything of the model is read
+            else:
+                yield [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
 def _made(folder: Path) -> Path:

@@ -32,6 +32,7 @@ from finetui_core.data.check.part import (
 from finetui_core.data.formats import sniff
 from finetui_core.data.json_array import elements_of
 from finetui_core.data.json_lines import Unreadable
+from finetui_core.data.load import MOST_UNREAD
 from finetui_core.data.readers import Form, RawRow, form_of, read_rows
 from finetui_core.errors import InputError, Problem, RunFailed
 
@@ -227,13 +228,18 @@ def _layout(source: str) -> str:
     """The layout, from the first rows. Raises InputError as `load` does."""
     values: list[dict[str, Any]] = []
     faults: list[Problem] = []
+    unread = 0
     for row in read_rows(source):
         if isinstance(row, RawRow):
             values.append(row.value)
             if len(values) == _SNIFFED_ROWS:
                 break
-        elif len(faults) < _FAULTS_NAMED:
-            faults.append(row)
+        else:
+            unread += 1
+            if len(faults) < _FAULTS_NAMED:
+                faults.append(row)
+            if unread == MOST_UNREAD and not values:
+                break
     if not values:
         none = Problem("there are no rows", source, "Check that whatever wrote it has finished.")
         raise InputError(faults or none)

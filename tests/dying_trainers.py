@@ -303,6 +303,9 @@ WAYS: dict[str, Way] = {
     "not finite": Way(
         "diverged", "output.event('finished', reason='diverged', step=STEP); return exit_codes.DIVERGED"
     ),
+    "the last checkpoint is refused": Way(
+        "unsaved", "output.event('finished', reason='unsaved', step=STEP); return exit_codes.UNSAVED"
+    ),
     "disk full": Way("disk_full", "open('/dev/full', 'w').write('x' * 100000)"),
     "hang": Way("hung", "return exit_codes.HUNG"),
     "lost peer": Way("lost_peer", "return exit_codes.LOST_PEER"),

@@ -42,6 +42,7 @@ CASES: dict[str, tuple[Facts, Cause, str]] = {
     "hung": (Facts(exit_codes.HUNG, step=9), "hung", "it hung: no step for too long at step 9"),
     "an earlier error, then hung": (Facts(exit_codes.HUNG, error("crash")), "hung", "it hung"),
     "diverged": (Facts(3, finished={"reason": "diverged"}), "diverged", "not finite"),
+    "unsaved": (Facts(7, finished={"reason": "unsaved"}), "unsaved", "could not be written"),
     "crash after the finish": (Facts(-11, finished={"reason": "completed"}), "done", "killed by SIGSEGV"),
     "SIGKILL": (Facts(-9, step=412), "killed", "killed by SIGKILL at step 412"),
     "kernel": (Facts(-9, kernel_oom=True), "kernel_memory", "killed by SIGKILL (out of memory)"),

@@ -12,6 +12,7 @@ Cause = Literal[
     "done",
     "bad_input",
     "diverged",
+    "unsaved",
     "crashed",
     "gpu_memory",
     "memory",
@@ -41,6 +42,7 @@ _LESS = (
 WAYS_OUT: Mapping[str, str] = {
     "bad_input": "Mend what is named, then: ftui resume {id}",
     "diverged": "Start a new run with a lower train.learning_rate or more train.warmup_steps.",
+    "unsaved": "Free space on the disk of the run, then train its last steps again: ftui resume {id}",
     "crashed": "The log says why; once it is mended, continue with: ftui resume {id}",
     "gpu_memory": "The GPU ran out of memory: " + _LESS,
     "memory": "The machine ran out of memory: " + _LESS,
@@ -109,7 +111,7 @@ class Facts:
 def cause_of(facts: Facts) -> Cause:
     """The cause. The trainer's own last words count more than its exit code, which torchrun replaces by 1."""
     if facts.finished is not None:
-        return "diverged" if facts.finished.get("reason") == "diverged" else "done"
+        return _BY_FINISH.get(facts.finished.get("reason"), "done")
     if facts.forced:
         return "forced"
     if facts.code < 0:
@@ -126,6 +128,7 @@ def cause_of(facts: Facts) -> Cause:
     return _BY_CODE.get(facts.code, "unknown")
 
 
+_BY_FINISH: Mapping[object, Cause] = {"diverged": "diverged", "unsaved": "unsaved"}
 _BY_CODE: Mapping[int, Cause] = {
     exit_codes.CRASHED: "crashed",
     exit_codes.BAD_INPUT: "bad_input",
@@ -133,6 +136,7 @@ _BY_CODE: Mapping[int, Cause] = {
     exit_codes.OUT_OF_MEMORY: "memory",
     exit_codes.HUNG: "hung",
     exit_codes.LOST_PEER: "lost_peer",
+    exit_codes.UNSAVED: "unsaved",
 }
 _BY_KIND: Mapping[object, Cause] = {
     "input": "bad_input",
@@ -200,6 +204,7 @@ _SENTENCES: Mapping[str, str] = {
     "lost_peer": "another process of the run died or could not be reached",
     "not_started": "the trainer ended before it said a word",
     "diverged": "the loss or the gradients were not finite",
+    "unsaved": "the last checkpoint could not be written",
 }
 
 

@@ -21,8 +21,8 @@ _HINTS = {
     "epoch come twice or not at all.",
     "val_sha256": "Put the validation data back as it was, or start a new run.",
     "replay_sha256": "Put the text to replay back as it was, or start a new run.",
-    "processes": "Start as many processes as before (launch.nproc_per_node and launch.nnodes), or start a new run: with "
-    "another number a step has another number of rows.",
+    "processes": "Start as many processes as before (launch.nproc_per_node and launch.nnodes), or start a new run: "
+    "with another number a step has another number of rows.",
     "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     "device": "Train on a device of the same kind: another one rounds in another way.",
     "dtype": "Train on a device that has the same precision, or set model.dtype.",

@@ -4,6 +4,7 @@ from contextlib import suppress
 from importlib import import_module
 
 for name in (
+    "finetui_core.data.template_worker",
     "finetui_core.train.__main__",
     "finetui_core.train.loop",
     "finetui_core.train.range_test",
@@ -22,6 +23,7 @@ for name in (
     "transformers.models.gpt2.modeling_gpt2",
     "transformers.models.llama.modeling_llama",
     "transformers.trainer",
+    "transformers.utils.chat_template_utils",
 ):
     with suppress(ImportError):  # a child imports what has another name in another version
         import_module(name)

@@ -6,11 +6,15 @@ no model and no other threads; a child runs the same body as under the superviso
 
 import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from multiprocessing import forkserver
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
@@ -53,8 +57,55 @@ def _run(body: Callable[..., int], log: Path, arguments: tuple[Any, ...]) -> Non
 
 
 def trainer(root: Path, attempt: int) -> int:
-    """What `python -m finetui_core.train RUN --attempt N` does."""
+    """What `python -m finetui_core.train RUN --attempt N` does.
+
+    Only the process for chat templates is forked as well: its imports would be most of the start.
+    """
+    from finetui_core.data import template_process
     from finetui_core.train.__main__ import main
 
+    template_process.subprocess = SimpleNamespace(Popen=ForkedModule, PIPE=subprocess.PIPE)  # type: ignore[attr-defined]
     sys.argv = ["finetui_core.train", str(root), "--attempt", str(attempt)]
     return main()
+
+
+class ForkedModule:
+    """`Popen([python, "-m", MODULE], stdin=PIPE, stdout=PIPE)` of a module with a `main`, by a fork and no exec."""
+
+    def __init__(self, command: list[str], **options: Any) -> None:
+        asked, ask = os.pipe()
+        answer, answered = os.pipe()
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(command[2], asked, answered)
+        os.close(asked)
+        os.close(answered)
+        self.stdin, self.stdout = os.fdopen(ask, "wb"), os.fdopen(answer, "rb")
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def communicate(self) -> None:
+        self.stdin.close()
+        self.stdout.close()
+        self.wait()
+
+
+def _become(module: str, asked: int, answered: int) -> NoReturn:
+    """Run a module's `main` between two pipes, and end."""
+    try:
+        os.setpgid(0, 0)
+        os.dup2(asked, 0)
+        os.dup2(answered, 1)
+        os.closerange(3, 1024)
+        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
+        import_module(module).main()
+    finally:
+        os._exit(0)

@@ -113,15 +113,14 @@ def calm_run(folder: Path, setup: Setup) -> Calm:
         else write_project(project, architecture=setup.architecture)
     )
     paths = new_run(recipe, *COMMON, *setup.options)
-    began = time.time()
     child = _start(paths, 1)
     child.join(DEADLINE)
     _record_end(paths, 1, child.exitcode)
     if child.exitcode != 0:
         raise RuntimeError(f"the calm run failed: {paths.log(1).read_text()[-2000:]}")
     saves = sorted(event["seconds"] for event in events(paths, "checkpoint"))
-    ready = events(paths, "ready")[0]["t"] - began
-    return Calm(setup, recipe, paths, saves[len(saves) // 2], ready)
+    start_seconds = events(paths, "ready")[0]["t"] - events(paths, "phase")[0]["t"]
+    return Calm(setup, recipe, paths, saves[len(saves) // 2], start_seconds)
 
 
 def _start(paths: RunPaths, attempt: int, resumed_from: str | None = None) -> Any:

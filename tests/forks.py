@@ -49,22 +49,21 @@ def start(body: Callable[..., int], log: Path, *arguments: Any) -> Any:
 
 
 def _run(body: Callable[..., int], log: Path, arguments: tuple[Any, ...]) -> None:
+    """The process for chat templates is forked as well: its imports would be most of the start."""
+    from finetui_core.data import template_process
+
     os.setpgid(0, 0)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
+    template_process.subprocess = SimpleNamespace(Popen=ForkedModule, PIPE=subprocess.PIPE)  # type: ignore[attr-defined]
     sys.exit(body(*arguments))
 
 
 def trainer(root: Path, attempt: int) -> int:
-    """What `python -m finetui_core.train RUN --attempt N` does.
-
-    Only the process for chat templates is forked as well: its imports would be most of the start.
-    """
-    from finetui_core.data import template_process
+    """What `python -m finetui_core.train RUN --attempt N` does."""
     from finetui_core.train.__main__ import main
 
-    template_process.subprocess = SimpleNamespace(Popen=ForkedModule, PIPE=subprocess.PIPE)  # type: ignore[attr-defined]
     sys.argv = ["finetui_core.train", str(root), "--attempt", str(attempt)]
     return main()
 

@@ -21,7 +21,7 @@ import msgspec
 from safetensors.numpy import load_file
 
 from finetui_core.files import write_atomically
-from finetui_core.runs.checkpoints import MANIFEST, STAGING, Checkpoint, newest_valid, step_name
+from finetui_core.runs.checkpoints import MANIFEST, STAGING, Checkpoint, newest_valid
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End, decode_line
@@ -78,7 +78,6 @@ class Kill:
     attempt: int
     aim: str
     found: str
-    step: int
 
 
 @dataclass(frozen=True)
@@ -142,15 +141,20 @@ def _record_end(paths: RunPaths, attempt: int, code: int) -> None:
     write_atomically(paths.attempt(attempt), msgspec.json.encode(record), durable=False)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Watched:
-    """What can be seen of an attempt from outside while it runs; `target` is how many steps it may do."""
+    """What can be seen of an attempt from outside while it runs.
+
+    `target` is how many steps it may do, `events_from` where its events begin, `remains` and `newest` what killed
+    saves and whole ones had left when it began.
+    """
 
     paths: RunPaths
     attempt: int
-    events_from: int
-    newest_before: str
     target: int
+    events_from: int
+    remains: frozenset[str]
+    newest: str
 
     def said(self) -> bytes:
         """The events of this attempt, as lines."""
@@ -176,20 +180,32 @@ class Watched:
         return last_phase(self.said()) == "evaluating"
 
     def saves(self) -> bool:
-        return self.is_due() and bool(remains(self.paths))
+        return self.is_due() and bool(self.staged())
 
     def seals(self) -> bool:
         """The manifest is being written, or is there."""
-        if not self.is_due():
-            return False
         try:
-            return any(MANIFEST in path.name for one in remains(self.paths) for path in one.iterdir())
+            return self.is_due() and any(
+                MANIFEST in path.name for one in self.staged() for path in one.iterdir()
+            )
         except FileNotFoundError:
             return True  # just renamed
 
     def publishes(self) -> bool:
         """A newer checkpoint than at the start has its name."""
-        return self.is_due() and newest_name(self.paths) > self.newest_before
+        return self.is_due() and newest_name(self.paths) > self.newest
+
+    def staged(self) -> list[Path]:
+        """The hidden folder of a checkpoint that this attempt writes."""
+        found = self.paths.checkpoints.glob(f"{STAGING}step-*")
+        return [path for path in found if path.name not in self.remains]
+
+
+def watch(paths: RunPaths, attempt: int, target: int) -> Watched:
+    """Call it before the attempt is started."""
+    events_from = paths.events.stat().st_size if paths.events.exists() else 0
+    left = frozenset(path.name for path in remains(paths))
+    return Watched(paths, attempt, target, events_from, left, newest_name(paths))
 
 
 def newest_name(paths: RunPaths) -> str:
@@ -234,8 +250,7 @@ def trial(calm: Calm, kills: int, chance: random.Random) -> Trial:
         swept += len(remains(paths))
         from_here, torn = newest_valid(paths.checkpoints)
         faults += [f"after kill {len(met)}: {one.path.name} is torn: {one.reason}" for one in torn]
-        events_from = paths.events.stat().st_size if paths.events.exists() else 0
-        watched = Watched(paths, attempt, events_from, newest_name(paths), chance.randint(0, 6))
+        watched = watch(paths, attempt, target=chance.randint(0, 6))
         aim = chance.choices(AIMS, [one.weight for one in AIMS])[0] if len(met) < kills else None
         child = _start(paths, attempt, f"checkpoints/{from_here.path.name}" if from_here else None)
         if aim is not None:
@@ -250,7 +265,7 @@ def trial(calm: Calm, kills: int, chance: random.Random) -> Trial:
             break
         resumed += attempt > 1
         if child.exitcode == -signal.SIGKILL and aim is not None:
-            met.append(Kill(attempt, aim.name, found(watched, said), _steps_done(paths)))
+            met.append(Kill(attempt, aim.name, found(watched, said)))
         if child.exitcode == 0 or any(event["type"] == "finished" for event in said):
             break
     faults += differences(paths, calm.paths)
@@ -290,48 +305,55 @@ def kill_when(child: Any, in_sight: Callable[[], bool], pause: float) -> None:
 
 def found(watched: Watched, said: list[dict[str, Any]]) -> str:
     """Where a kill met the trainer, from what it left: one of SAVING, or what it did between saves."""
-    paths = watched.paths
-    for folder in remains(paths):
-        if "superseded" in folder.name:
-            return "renaming"
-        return "sealing" if any(MANIFEST in path.name for path in folder.iterdir()) else "writing"
     phase = next((event["phase"] for event in reversed(said) if event["type"] == "phase"), "")
-    if phase == "saving" and said[-1]["type"] != "checkpoint":
-        if newest_name(paths) == watched.newest_before:
-            return "writing"  # before its folder was there
-        latest = paths.latest.read_text().strip() if paths.latest.exists() else ""
-        return "pointing" if latest != newest_name(paths) else "pruning"
     if phase in ("", "loading", "preparing"):
         return "start"
     if phase == "evaluating":
         return "evaluation"
-    return "step" if watched.steps() else "first step"
+    stage = _stage_of_save(watched, told=said[-1]["type"] == "checkpoint") if phase == "saving" else None
+    return stage or ("step" if watched.steps() else "first step")
 
 
-def _steps_done(paths: RunPaths) -> int:
-    done = curve(paths)
-    return max((one[0] for one in done), default=0)
+def _stage_of_save(watched: Watched, *, told: bool) -> str | None:
+    """How far a save had come; None where it was over. `told` is whether its event is there."""
+    paths = watched.paths
+    for folder in watched.staged():
+        return "sealing" if any(MANIFEST in path.name for path in folder.iterdir()) else "writing"
+    names = {path.name for path in remains(paths)} - watched.remains
+    if any("superseded" in name for name in names):
+        return "renaming"
+    newest, latest = newest_name(paths), paths.latest.read_text().strip() if paths.latest.exists() else ""
+    if newest == watched.newest and not told:
+        return "writing"  # its folder was not there yet
+    if newest != latest:
+        return "pointing"
+    return None if told and not names else "pruning"
 
 
 def differences(paths: RunPaths, calm: RunPaths) -> Iterator[str]:
     """What of the run is not bitwise as in the calm one: its numbers, or its last checkpoint."""
     if curve(paths) != curve(calm):
         yield "the curve differs from the undisturbed one"
-    for one in sorted((calm.checkpoints / step_name(STEPS)).iterdir()):
-        if one.name != MANIFEST and not same_file(one, paths.checkpoints / step_name(STEPS) / one.name):
-            yield f"{one.name} of the last checkpoint differs"
+    for name in (
+        "adapter_model.safetensors",
+        "model.safetensors",
+        "optimizer.safetensors",
+        "trainer_state.json",
+    ):
+        ours, theirs = (bits(run.checkpoint(STEPS) / name) for run in (paths, calm))
+        if ours != theirs:
+            yield f"{name} of the last checkpoint differs"
     if remains(paths):
         yield f"the run has ended and {remains(paths)[0].name} is still there"
 
 
-def same_file(one: Path, other: Path) -> bool:
-    """Whether two files of a checkpoint hold the same; of tensors every bit."""
-    if not other.is_file():
-        return False
-    if one.suffix != ".safetensors":
-        return one.read_bytes() == other.read_bytes()
-    ours, theirs = load_file(one), load_file(other)
-    return ours.keys() == theirs.keys() and all(ours[key].tobytes() == theirs[key].tobytes() for key in ours)
+def bits(path: Path) -> dict[str, bytes]:
+    """What a file of a checkpoint holds, of tensors every bit; nothing where there is none."""
+    if not path.exists():
+        return {}
+    if path.suffix != ".safetensors":
+        return {path.name: path.read_bytes()}
+    return {name: tensor.tobytes() for name, tensor in load_file(path).items()}
 
 
 def is_inside_save(kill: Kill) -> bool:

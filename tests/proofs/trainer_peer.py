@@ -50,6 +50,7 @@ from kill_lab import (  # noqa: E402
     differences,
     is_inside_save,
     trials,
+    watch,
 )
 from peer_damage import ADAPTER, OUR_KINDS, PEER_KINDS  # noqa: E402
 from peer_lab import (  # noqa: E402
@@ -68,6 +69,7 @@ OPTIONS = ("data.packing=false", "save.steps=1", f"eval.steps={STEPS}", "save.ke
 SETUP = Setup("LoRA, padded, a save every step", "llama", OPTIONS)
 DISK = 64 << 20  # bytes of the file system that fills up
 KILLS_EACH = 6
+ENDS_WITHIN = 30.0  # seconds from the last step to the end of a trainer that waits for nothing
 
 
 @dataclass(frozen=True)
@@ -251,18 +253,30 @@ def disk_of_trainer(project: Path, calm: Path, count: int, seed: int) -> Figures
     return Figures(disk_cells(done), tuple(sorted(said)), True)
 
 
+def waits_for_space(child: Any, watched: Watched) -> bool:
+    """Whether the trainer, with all steps done, lives on until its last checkpoint can be written."""
+    deadline = time.monotonic() + DEADLINE
+    while child.is_alive() and watched.steps() < STEPS and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.join(ENDS_WITHIN)
+    return bool(child.is_alive())
+
+
 def disk_of_ours(project: Path, calm: Calm, count: int, seed: int) -> Figures:
     done, notes = [], []
     for number, left in enumerate(sizes(calm.paths.checkpoint(STEPS), count)):
         with small_disk(project / f"our-disk-{number}") as disk:
             paths = make_run(calm.recipe, (*COMMON, *OPTIONS), None, disk / "runs")
+            watched = watch(paths, 1, target=5)
             child = start(trainer, paths.log(1), paths.root, 1)
-            watched = Watched(paths, 1, 0, "", 5)
             ballast = fill_while_training(child, watched.is_due, disk, left)
+            if waits_for_space(child, watched):
+                ballast.unlink()
+                notes.append(f"{left} bytes left: the last save waited until there was space")
             child.join(DEADLINE)
             survived, resumed = child.exitcode == 0, None
             whole = newest_valid(paths.checkpoints)[0]
-            ballast.unlink()
+            ballast.unlink(missing_ok=True)
             if not survived:
                 again = start(trainer, paths.log(2), paths.root, 2)
                 again.join(DEADLINE)

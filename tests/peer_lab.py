@@ -59,7 +59,7 @@ def peer(project: Path, out: Path, settings: Mapping[str, Any], poisoned_step: i
         args=TrainingArguments(output_dir=str(out), **{**SETTINGS, **settings}),
         train_dataset=rows,
         data_collator=DataCollatorForSeq2Seq(tokenizer),
-        callbacks=[_noting(project / f"{out.name}.jsonl")],
+        callbacks=[_noting(numbers_of(out))],
     )
     trainer.train(resume_from_checkpoint=True if get_last_checkpoint(str(out)) else None)
     return 0
@@ -119,9 +119,14 @@ def poison(step: int) -> None:
     LlamaModel.forward = forward
 
 
+def numbers_of(out: Path) -> Path:
+    """Where a Trainer's numbers are noted: beside its folder, which may be a disk that is full."""
+    return out.with_name(f"{out.name}.jsonl")
+
+
 def logged(out: Path) -> dict[int, tuple[float, float]]:
     """Loss and gradient norm of each step, of the last time it was done."""
-    noted = (json.loads(line) for line in out.with_name(f"{out.name}.jsonl").read_text().splitlines())
+    noted = (json.loads(line) for line in numbers_of(out).read_text().splitlines())
     return {one["step"]: (one["loss"], one["grad_norm"]) for one in noted if "step" in one}
 
 
@@ -160,7 +165,7 @@ class PeerWatched:
 
     def lines(self) -> bytes:
         try:
-            return self.out.with_name(f"{self.out.name}.jsonl").read_bytes()
+            return numbers_of(self.out).read_bytes()
         except FileNotFoundError:
             return b""
 

@@ -59,6 +59,7 @@ from peer_lab import (  # noqa: E402
     is_as,
     last_line,
     logged,
+    numbers_of,
     peer_trial,
     poison,
     start_peer,
@@ -205,7 +206,9 @@ def fill(disk: Path, left: int) -> Path:
 def fill_while_training(child: Any, in_sight: Callable[[], bool], disk: Path, left: int) -> Path:
     """Fill the disk once the aim is in sight, with the trainer stopped meanwhile, so that exactly `left` remain."""
     deadline = time.monotonic() + DEADLINE
-    while not in_sight() and child.is_alive() and time.monotonic() < deadline:
+    while not in_sight():
+        if not child.is_alive() or time.monotonic() > deadline:
+            raise RuntimeError("the trainer did not come so far that its disk could be filled")
         time.sleep(0.001)
     os.kill(child.pid, signal.SIGSTOP)
     try:
@@ -234,11 +237,10 @@ def disk_of_trainer(project: Path, calm: Path, count: int, seed: int) -> Figures
     done, said = [], set()
     for number, left in enumerate(sizes(checkpoints(calm)[0], count)):
         log = project / f"disk-{number}.txt"
-        with small_disk(project / f"disk-{number}") as disk:
-            out = disk / "out"
+        with small_disk(project / f"disk-{number}") as out:
             child = start_peer(project, out, {}, log)
             watched = PeerWatched(project, out, 0, 0, 5)
-            ballast = fill_while_training(child, watched.is_due, disk, left)
+            ballast = fill_while_training(child, watched.is_due, out, left)
             child.join(DEADLINE)
             survived, resumed = child.exitcode == 0, None
             said |= set() if survived else {last_line(log)}
@@ -311,7 +313,7 @@ def damage_of_trainer(project: Path, calm: Path, count: int, seed: int) -> Figur
     for kind, damage in PEER_KINDS.items():
         out = project / f"damaged-{len(outcomes)}"
         shutil.copytree(honest, out)
-        shutil.copyfile(project / "every-20.jsonl", project / f"{out.name}.jsonl")
+        shutil.copyfile(numbers_of(honest), numbers_of(out))
         shutil.rmtree(out / f"checkpoint-{STEPS}")
         damage(out / "checkpoint-40", out / "checkpoint-20")
         child = start_peer(project, out, settings, log)

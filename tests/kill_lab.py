@@ -30,7 +30,7 @@ from training import curve, events, new_run, write_project
 
 STEPS = 60
 DEADLINE = 600.0  # seconds that an attempt may take
-POLL = 0.0005
+POLL = 0.001
 SAVING = ("writing", "sealing", "renaming", "pointing", "pruning")
 """What a trainer can be killed at inside a save, in the order of a save."""
 

@@ -67,7 +67,7 @@ def kill_by_command_line(calm: Calm, kills: int, name: str, *, supervisor_too: b
             os.kill(view.attempts[-1].supervisor_pid, signal.SIGKILL)
         os.kill(view.attempts[-1].pid, signal.SIGKILL)
         wait_for(lambda: False, view)
-        assert view.state.state == ("died" if supervisor_too else "killed")
+        assert not view.state.live
         resumed = ftui("resume", paths.id, *(["--detach"] if number < kills else []), folder=folder)
         assert resumed.returncode == 0, resumed.stderr
     return paths

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -238,6 +239,6 @@ def peer_trial(project: Path, calm: Path, name: str, kills: int, chance: random.
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that is not empty: what an exception says."""
+    """The last line of a log that is not empty, which is what an exception says; without folders and numbers."""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:200] if lines else ""
+    return re.sub(r"\d+", "N", re.sub(r"/\S*/", "", lines[-1]))[:200] if lines else ""

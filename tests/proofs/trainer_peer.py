@@ -168,14 +168,15 @@ def kills_of_ours(project: Path, calm: Calm, count: int, seed: int) -> Figures:
     inside = sum(map(is_inside_save, kills))
     restarts, resumed = sum(one.restarts for one in done), sum(one.resumed for one in done)
     good = sum(not one.faults for one in done)
-    failed = restarts - resumed
+    stuck = [one for one in done if one.resumed < one.restarts]
+    stuck_inside = sum(is_inside_save(one.kills[-1]) for one in stuck)
     cells = (
         str(len(kills)),
         share(inside, len(kills)),
         share(resumed, restarts),
-        share(inside - failed, inside),
-        f"{len(done) - failed} of {len(done)}",
-        f"{good} of {len(done) - failed}",
+        share(inside - stuck_inside, inside),
+        f"{len(done) - len(stuck)} of {len(done)}",
+        f"{good} of {len(done) - len(stuck)}",
     )
     return Figures(cells, tuple(fault for one in done for fault in one.faults), good == len(done))
 

@@ -26,11 +26,12 @@ def zeros(name: str) -> Damage:
 
 
 def flipped(name: str) -> Damage:
-    """One bit of the last value that is not zero: high in its mantissa, so that it counts."""
+    """One bit of a value in the middle that is not zero: the highest of its mantissa, so that it counts."""
 
     def damage(newest: Path, older: Path) -> None:
         content = bytearray((newest / name).read_bytes())
-        at = next(index for index in range(len(content) - 2, 0, -4) if content[index])
+        middle = len(content) // 8 * 4 + 2
+        at = next(index for index in range(middle, 0, -4) if content[index])
         content[at] ^= 0x40
         (newest / name).write_bytes(bytes(content))
 

@@ -1,6 +1,7 @@
 """SIGKILL the trainer again and again; the finished run is bitwise that of an undisturbed one.
 
-The long form is `make test-slow`: 20 kills for each of LoRA and full, packed and padded, with dropout on.
+The long form is tests/proofs/kill_loop.py with 1,000 kills. Here are 100 of them, and kills through the real command
+line: one of the trainer, and in the slow set some of the trainer and its supervisor together.
 """
 
 import os
@@ -8,130 +9,83 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from safetensors.numpy import load_file
 
-from finetui_core.runs.checkpoints import STAGING, step_name
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
-from training import curve, events, ftui, write_project
+from kill_lab import COMMON, SAVING, SETUPS, Calm, calm_run, differences, is_inside_save, remains, trials
+from training import events, ftui
 
-TOTAL_STEPS = 240
 DEADLINE = 120.0
+QUICK = (SETUPS[0], SETUPS[1], SETUPS[3])
 
 
-@dataclass(frozen=True)
-class Kill:
-    """Where one kill met the trainer."""
-
-    step: int
-    while_saving: bool
+@pytest.fixture(scope="module")
+def calms(tmp_path_factory: pytest.TempPathFactory) -> list[Calm]:
+    folder = tmp_path_factory.mktemp("calm")
+    return [calm_run(folder, setup) for setup in QUICK]
 
 
-def run_named(folder: Path, name: str) -> RunPaths:
-    (found,) = [path for path in (folder / "runs").iterdir() if path.name.split("-")[1] == name]
-    return RunPaths(found)
+def test_a_hundred_kills_leave_no_trace(calms: list[Calm]) -> None:
+    done = list(trials(calms, kills=100, each=34, seed=5))
+    kills = [kill for one in done for kill in one.kills]
+    inside = [kill for kill in kills if is_inside_save(kill)]
+    assert [fault for one in done for fault in one.faults] == []
+    assert len(kills) == 100
+    assert sum(one.resumed for one in done) == sum(one.restarts for one in done) >= 90
+    assert len(inside) >= 30, [kill.found for kill in kills]
+    assert {kill.found for kill in kills} > {"start", *SAVING[:2]}
 
 
-def wait_for(condition: Callable[[], bool], view: RunView) -> bool:
-    """Poll until `condition` holds; False when the run ended first."""
+def wait_for(condition: Callable[[], bool], view: RunView) -> None:
+    """Poll until `condition` holds, or the run has ended."""
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline:
-        if condition():
-            return True
-        view.refresh()
-        if not view.state.live:
-            return False
+        if condition() or not view.state.live:
+            return
         time.sleep(0.001)
+        view.refresh()
     raise AssertionError("the run neither ended nor came so far")
 
 
-def is_saving(paths: RunPaths) -> bool:
-    return any(path.name.startswith(STAGING) for path in paths.checkpoints.iterdir())
-
-
-def kill_once(paths: RunPaths, chance: random.Random) -> Kill | None:
-    """Kill the trainer at a random step, or inside the next save after it; None when it ended before.
-
-    There is a checkpoint by then, or the run would begin anew.
-    """
-    view = RunView(paths)
-    view.refresh()
-    target = (view.steps[-1]["step"] if view.steps else 0) + chance.randint(1, 12)
-    if not wait_for(lambda: paths.latest.exists() and view.steps[-1]["step"] >= target, view):
-        return None
-    if chance.random() < 0.5 and not wait_for(lambda: is_saving(paths), view):
-        return None
-    time.sleep(chance.random() * 0.01)
-    saving = is_saving(paths)
-    os.kill(view.attempts[-1].pid, signal.SIGKILL)
-    wait_for(lambda: False, view)
-    assert view.state.state == "killed"
-    return Kill(view.steps[-1]["step"], saving)
-
-
-def kill_loop(folder: Path, options: list[str], kills: int, seed: int) -> list[Kill]:
-    chance = random.Random(seed)
-    done = ftui("train", "recipe.toml", "--name", "calm", *options, folder=folder)
-    assert done.returncode == 0, done.stderr
-    assert (
-        ftui("train", "recipe.toml", "--name", "killed", "--detach", *options, folder=folder).returncode == 0
-    )
-    paths = run_named(folder, "killed")
-    met: list[Kill] = []
-    while len(met) < kills:
-        kill = kill_once(paths, chance)
-        assert kill is not None, f"the run ended after {len(met)} kills"
-        met.append(kill)
-        last = len(met) == kills
-        resumed = ftui("resume", "killed", *([] if last else ["--detach"]), folder=folder)
+def kill_by_command_line(calm: Calm, kills: int, name: str, *, supervisor_too: bool, seed: int) -> RunPaths:
+    """Train and resume with the real commands; kill the trainer after its first steps, often inside a save."""
+    chance, folder = random.Random(seed), calm.recipe.parent
+    options = [
+        part for one in (*COMMON, *calm.setup.options, "launch.max_restarts=0") for part in ("--set", one)
+    ]
+    started = ftui("train", "recipe.toml", "--name", name, "--detach", *options, folder=folder)
+    assert started.returncode == 0, started.stderr
+    (paths,) = [RunPaths(path) for path in (folder / "runs").iterdir() if path.name.split("-")[1] == name]
+    for number in range(1, kills + 1):
+        view = RunView(paths)
+        view.refresh()
+        wait_for(paths.latest.exists, view)
+        if chance.random() < 0.5:
+            wait_for(lambda: bool(remains(paths)), view)
+        assert view.state.live, f"the run ended after {number - 1} kills"
+        if supervisor_too:
+            os.kill(view.attempts[-1].supervisor_pid, signal.SIGKILL)
+        os.kill(view.attempts[-1].pid, signal.SIGKILL)
+        wait_for(lambda: False, view)
+        assert not view.state.live
+        resumed = ftui("resume", paths.id, *(["--detach"] if number < kills else []), folder=folder)
         assert resumed.returncode == 0, resumed.stderr
-    calm = run_named(folder, "calm")
-    assert curve(paths) == curve(calm)
-    assert len(curve(paths)) > TOTAL_STEPS
-    ours, theirs = (
-        load_file(run.checkpoints / step_name(TOTAL_STEPS) / weights_name(run)) for run in (paths, calm)
-    )
-    assert ours.keys() == theirs.keys()
-    assert all(ours[name].tobytes() == theirs[name].tobytes() for name in ours)
-    assert len(events(paths, "resumed")) == kills
-    return met
+    return paths
 
 
-def weights_name(paths: RunPaths) -> str:
-    folder = paths.checkpoints / step_name(TOTAL_STEPS)
-    return next(
-        name for name in ("adapter_model.safetensors", "model.safetensors") if (folder / name).exists()
-    )
-
-
-def options_for(method: str, packing: str) -> list[str]:
-    settings = {
-        "train.method": method,
-        "data.packing": packing,
-        "train.max_steps": TOTAL_STEPS,
-        "save.steps": 3,
-        "eval.steps": 40,
-        "launch.max_restarts": 0,
-    }
-    return [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-
-
-def test_two_kills_leave_no_trace(tmp_path: Path) -> None:
-    folder = write_project(tmp_path).parent
-    kill_loop(folder, options_for("lora", "true"), kills=2, seed=1)
+def test_a_kill_of_the_real_trainer_leaves_no_trace(calms: list[Calm]) -> None:
+    paths = kill_by_command_line(calms[0], 1, "killed", supervisor_too=False, seed=1)
+    assert list(differences(paths, calms[0].paths)) == []
+    assert len(events(paths, "resumed")) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-@pytest.mark.parametrize("method", ["lora", "full"])
-@pytest.mark.parametrize("packing", ["true", "false"])
-def test_twenty_kills_leave_no_trace(tmp_path: Path, method: str, packing: str) -> None:
-    folder = write_project(tmp_path, architecture="gpt2").parent
-    met = kill_loop(folder, options_for(method, packing), kills=20, seed=7)
-    saving = sum(kill.while_saving for kill in met)
-    print(f"\n{method}, packing {packing}: 20 kills, {saving} while saving, steps {[k.step for k in met]}")
-    assert saving >= 3
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("supervisor_too", [False, True])
+def test_kills_through_the_command_line_leave_no_trace(calms: list[Calm], supervisor_too: bool) -> None:
+    for number, calm in enumerate(calms):
+        name = f"{'both' if supervisor_too else 'trainer'}{number}"
+        paths = kill_by_command_line(calm, 4, name, supervisor_too=supervisor_too, seed=number)
+        assert list(differences(paths, calm.paths)) == []

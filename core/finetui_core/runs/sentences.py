@@ -101,6 +101,18 @@ def _resumed(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"resumed{_at_step(event)} from {event.get('checkpoint')}", "accent"
 
 
+def _nonfinite(event: Mapping[str, Any]) -> tuple[str, str]:
+    words = {"stop": "the run stops", "skip": "the batch is left out", "rollback": "the run goes back"}
+    rows = ", ".join(map(str, event["alone"] or event["rows"]))
+    alone = "rows that give it alone" if event["alone"] else "rows of the batch"
+    said = f"{event['where']} not finite{_at_step(event)}: {words[event['policy']]}"
+    return f"{said}; {alone}: {rows}" if rows else said, "bad"
+
+
+def _rolled_back(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"went back from step {count(event['from_step'])} to {event['checkpoint']}", "accent"
+
+
 def _finished(event: Mapping[str, Any]) -> tuple[str, str]:
     reason = str(event["reason"])
     return f"{reason.replace('_', ' ')}{_at_step(event)}", "bad" if reason == "diverged" else "good"
@@ -125,5 +137,7 @@ _SENTENCES = {
     "meter_off": _meter_off,
     "error": _error,
     "resumed": _resumed,
+    "nonfinite": _nonfinite,
+    "rolled_back": _rolled_back,
     "finished": _finished,
 }

@@ -64,6 +64,7 @@ def _train(paths: RunPaths, output: Output) -> int:
     from finetui_core.recipe.options import Recipe
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
+    from finetui_core.train.on_nonfinite import recall
     from finetui_core.train.range_test import raise_rate
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
     from finetui_core.train.setup import build_session, check_room, start_processes
@@ -95,6 +96,7 @@ def _train(paths: RunPaths, output: Output) -> int:
         output.event("data_check", **data_check_event(session))
         print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
+    progress = recall(paths, progress, output)
     rates = read_small(paths.rate_range, RateRange)
     if rates is not None:
         reason, step = raise_rate(session, rates, output, stop)

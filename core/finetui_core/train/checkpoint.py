@@ -21,12 +21,18 @@ SCALER = "scaler.json"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The counters of a run: what has been done and what was best so far."""
+    """The counters of a run: what has been done and what was best so far.
+
+    `skipped` are the steps whose update was or will be left out because something in them was not finite, and
+    `rollbacks` counts how often the run went back to a checkpoint for that.
+    """
 
     step: int = 0
     best_eval_loss: float | None = None
     best_step: int | None = None
     evaluations_without_improvement: int = 0
+    skipped: tuple[int, ...] = ()
+    rollbacks: int = 0
 
 
 def trainable(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -65,13 +71,13 @@ def _write_state(
     else:
         model.save_pretrained(folder, safe_serialization=True)
     tokenizer.save_pretrained(folder)
-    save_file(_moments(model, optimizer), folder / OPTIMIZER)
+    save_file(moments(model, optimizer), folder / OPTIMIZER)
     if scaler.is_enabled():
         (folder / SCALER).write_text(json.dumps(scaler.state_dict()))
     (folder / STATE).write_text(json.dumps(asdict(progress), indent=1))
 
 
-def _moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's state as flat tensors, named `<parameter>/<key>`."""
     return {
         f"{name}/{key}": value.detach().contiguous()
@@ -81,7 +87,8 @@ def _moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Te
 
 
 def read_progress(folder: Path) -> Progress:
-    return Progress(**json.loads((folder / STATE).read_text()))
+    fields = json.loads((folder / STATE).read_text())
+    return Progress(**{**fields, "skipped": tuple(fields.get("skipped", ()))})
 
 
 def read_state(

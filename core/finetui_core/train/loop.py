@@ -10,6 +10,8 @@ from finetui_core.train.checkpoint import Progress, trainable
 from finetui_core.train.control import StopSignal
 from finetui_core.train.evaluating import evaluate
 from finetui_core.train.measuring import conclude, open_meters
+from finetui_core.train.nonfinite import Finding, examine, nonfinite_state, spoilt_state
+from finetui_core.train.on_nonfinite import CALM, is_over, settle
 from finetui_core.train.output import Output
 from finetui_core.train.requests import answer_requests
 from finetui_core.train.saving import save_checkpoint
@@ -31,6 +33,7 @@ def fit(
     """
     schedule, saving = session.schedule, session.recipe.save
     saved_at = progress.step if progress.step else None
+    spoilt: list[str] = []
     left = time_left(session)
     meters = open_meters(session, progress.step)
 
@@ -39,13 +42,15 @@ def fit(
         output.event("phase", phase=name, step=progress.step)
 
     def save(reason: str) -> None:
-        nonlocal saved_at
+        nonlocal saved_at, spoilt
         if saved_at == progress.step:
             return
         phase("saving")
         began = time.perf_counter()
         if save_checkpoint(session, progress, output, reason):
             saved_at = progress.step
+        else:
+            spoilt = nonfinite_state(session.model, session.optimizer)
         left.saved(time.perf_counter() - began)
         phase("training")
 
@@ -56,27 +61,52 @@ def fit(
         left.evaluated(seconds, best=result[1] if progress.step else None)
         return result
 
+    def answer(finding: Finding) -> bool:
+        """Do what the recipe says about it; True where that ends the run."""
+        nonlocal progress, meters, saved_at, spoilt
+        deed, progress = settle(session, progress, finding, output)
+        spoilt = []
+        if deed == "rollback":
+            meters, saved_at = open_meters(session, progress.step), progress.step
+        if deed == "stop" and finding.where != "weights" and progress.step:
+            save("diverged")
+        return deed == "stop"
+
     if progress.step == 0:
         phase("evaluating")
         timed_evaluation()
     phase("training")
-    while progress.step < schedule.total_steps:
+    while progress.step < schedule.total_steps or spoilt:
+        if spoilt:
+            if answer(spoilt_state(session, progress.step, spoilt)):
+                return "diverged", progress.step
+            continue
         ended = answer_requests(session, meters, progress, output, stop, phase, save)
         if ended is not None:
             return ended, progress.step
         step = progress.step + 1
-        result = train_step(session, step)
-        tally.step(result.tokens, result.seconds)
-        left.stepped(step, result.seconds)
-        output.metric(metric_record(session, step, result, left.after(step)))
-        if not result.is_finite and not session.scaler.is_enabled():
-            output.event("alarm", kind="nonfinite", step=step, message=_nonfinite_message(step, result))
-            return "diverged", progress.step
-        progress = replace(progress, step=step)
+        if step in progress.skipped:
+            output.metric(left_out_record(session, step, left.after(step)))
+            progress = replace(progress, step=step)
+        else:
+            result = train_step(session, step)
+            tally.step(result.tokens, result.seconds)
+            left.stepped(step, result.seconds)
+            record = metric_record(session, step, result, left.after(step))
+            ends = bool(result.where) and answer(examine(session, step, result))
+            output.metric({**record, "skipped": True} if step in progress.skipped else record)
+            if ends:
+                return "diverged", progress.step
+            if result.where and progress.step < step:
+                continue
+            progress = replace(progress, step=step)
+            if session.processes.index == 0 and result.is_finite:
+                meters.stepped(step, result)
+                conclude(session, meters, output)
         output.beat(step=step, phase="training", total_steps=schedule.total_steps)
-        if session.processes.index == 0:
-            meters.stepped(step, result)
-            conclude(session, meters, output)
+        if is_over(progress):
+            message = f"all has been finite for {CALM} steps"
+            output.event("alarm_over", kind="nonfinite", step=step, message=message)
 
         is_last = step == schedule.total_steps
         improved = False
@@ -90,7 +120,8 @@ def fit(
         if patience and progress.evaluations_without_improvement >= patience:
             save("early_stopping")
             return "early_stopping", progress.step
-    save("last")
+        if is_last:
+            save("last")
     return "completed", progress.step
 
 
@@ -139,8 +170,11 @@ def metric_record(
     return record
 
 
-def _nonfinite_message(step: int, result: StepResult) -> str:
-    return (
-        f"the loss is {result.loss} and the gradient norm {result.grad_norm} at step {step}; "
-        "the weights were left as they were before it. Try a lower train.learning_rate."
-    )
+def left_out_record(session: Session, step: int, left: float | None) -> dict[str, Any]:
+    """What is recorded of a step whose batch is left out because of what an earlier try of it gave."""
+    return {
+        "step": step,
+        "epoch": round(session.schedule.epoch_after(step), 6),
+        "skipped": True,
+        "remaining_seconds": None if left is None else round(left, 3),
+    }

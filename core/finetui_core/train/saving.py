@@ -6,6 +6,8 @@ from finetui_core.files import write_atomically
 from finetui_core.runs.checkpoints import prune, publish
 from finetui_core.runs.paths import step_name
 from finetui_core.train.checkpoint import Progress, write_state
+from finetui_core.train.nonfinite import nonfinite_state
+from finetui_core.train.nonfinite_words import refusal
 from finetui_core.train.output import Output
 from finetui_core.train.setup import Session
 
@@ -13,8 +15,13 @@ from finetui_core.train.setup import Session
 def save_checkpoint(session: Session, progress: Progress, output: Output, reason: str) -> bool:
     """Publish a checkpoint of the weights as they are and delete what it supersedes.
 
-    A disk that refuses it never ends the run: the failure becomes an alarm. Returns whether it was written.
+    A disk that refuses it never ends the run: the failure becomes an alarm. Weights or moments that are not finite
+    are never written; every process sees them. Returns whether it was written.
     """
+    if spoilt := nonfinite_state(session.model, session.optimizer):
+        output.event("checkpoint_failed", step=progress.step, error=refusal(spoilt)["message"])
+        output.event("alarm", step=progress.step, **refusal(spoilt))
+        return False
     if session.processes.index != 0:
         return True
     paths, limit = session.paths, session.recipe.save.total_limit

@@ -30,8 +30,7 @@ def alarm_of(
         "kind": KIND,
         "severity": "act" if deed == "stop" else "watch",
         "step": finding.step,
-        "message": f"{_what(finding)} at step {finding.step:,}: {done}"
-        + (f" ({evidence})" if evidence else ""),
+        "message": f"{_what(session, finding)}: {done}" + (f" ({evidence})" if evidence else ""),
         "go_back_to": None,
         "remedy": _remedy(session, finding, deed),
     }
@@ -70,7 +69,7 @@ def evaluation_alarm(step: int, loss: float, rows: Sequence[Row], of: int, file:
         "kind": IN_EVALUATION,
         "severity": "act",
         "step": step,
-        "message": f"the validation loss is {loss} at step {step:,} and counts for nothing{where}",
+        "message": f"the validation loss is {loss} and counts for nothing{where}",
         "go_back_to": None,
         "remedy": f"Mend or take out the rows. If it is most of them: {_RATE[0].lower()}{_RATE[1:]}.",
     }
@@ -82,19 +81,34 @@ def listed(names: Sequence[str], shown: int = _SHOWN) -> str:
     return ", ".join(names[:shown]) + more
 
 
-def _what(finding: Finding) -> str:
-    if finding.where == "loss":
-        return f"the loss is {finding.loss}"
+def _what(session: Session, finding: Finding) -> str:
+    if finding.where == "weights":
+        of_moments = all("/" in name for name in finding.tensors) and finding.tensors
+        return f"{'a moment of the optimizer' if of_moments else 'a trained weight'} is not finite"
+    result = f"loss {finding.loss}"
     if finding.where == "gradient":
-        return f"the gradient's norm is {finding.grad_norm}"
-    return not_finite(finding.tensors)
+        result = f"gradient norm {finding.grad_norm}"
+    if not _is_of_rows(finding):
+        return result
+    file = Path(session.recipe.data.train).name
+    return f"{_rows(finding.alone, file)} alone {'gives' if len(finding.alone) == 1 else 'give'} {result}"
+
+
+def _is_of_rows(finding: Finding) -> bool:
+    """Whether it is some rows of the batch, and not all of them."""
+    return 0 < len(finding.alone) < len(finding.rows)
 
 
 def not_finite(names: Sequence[str]) -> str:
     """That these weights or moments are; none are named where another process has them."""
     if not names:
         return "a weight of another process is not finite"
-    return f"{listed(names, 1)} {'is' if len(names) == 1 else 'are'} not finite"
+    return f"{_named(names)} {'is' if len(names) == 1 else 'are'} not finite"
+
+
+def _named(tensors: Sequence[str]) -> str:
+    """The first of them, without what peft puts before every name."""
+    return listed([name.removeprefix("base_model.model.") for name in tensors], 1)
 
 
 def _last_good(session: Session, finding: Finding, step: int) -> str:
@@ -114,17 +128,12 @@ def _has_checkpoint(session: Session) -> bool:
 def _evidence(session: Session, finding: Finding) -> list[str]:
     file = Path(session.recipe.data.train).name
     said = []
-    count = len(finding.rows)
-    if finding.alone and len(finding.alone) < count:
-        said.append(f"{_rows(finding.alone, file)} alone {'gives' if len(finding.alone) == 1 else 'give'} it")
-    elif finding.alone:
-        said.append("every row of the batch gives it alone")
-    elif finding.where != "weights":
-        said.append("no row gives it alone")
+    if finding.where != "weights" and not _is_of_rows(finding):
+        said.append("every row of the batch gives it alone" if finding.alone else "no row gives it alone")
     if finding.rows:
         said.append(f"the batch: {_rows(finding.rows, file)}")
-    if finding.where != "weights" and finding.tensors:
-        said.append(f"not finite: {listed(finding.tensors, 1)}")
+    if finding.tensors:
+        said.append(f"not finite: {_named(finding.tensors)}")
     return said
 
 
@@ -141,7 +150,7 @@ def _rows(rows: Sequence[Row], file: str) -> str:
 
 
 def _remedy(session: Session, finding: Finding, deed: str) -> str:
-    if finding.alone and len(finding.alone) < len(finding.rows):
+    if _is_of_rows(finding):
         first = "Look at the rows in the Data station, and mend them or take them out"
     else:
         first = _RATE

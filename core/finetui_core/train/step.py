@@ -100,7 +100,7 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
     if math.isfinite(mean_loss) and math.isfinite(grad_norm):
         clip_grads_with_norm_(parameters, recipe.max_grad_norm, norm)
         session.scaler.step(session.optimizer)
-        if not _are_finite(parameters, session.processes):
+        if not _are_finite(named, session.processes):
             where, tensors = "weights", nonfinite_in(named)
         session.scaler.update()
     else:
@@ -117,10 +117,13 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
     )
 
 
-def _are_finite(parameters: list[torch.nn.Parameter], processes: Processes) -> bool:
-    """Whether the weights are finite on every process: the largest one is, and no NaN hides it."""
-    largest = get_total_norm([parameter.detach() for parameter in parameters], math.inf)
-    return math.isfinite(float(processes.add(largest)))
+def _are_finite(named: dict[str, torch.nn.Parameter], processes: Processes) -> bool:
+    """Whether the weights are finite on every process. Their norm is a quick sieve, which large ones overflow."""
+    norm = get_total_norm([parameter.detach() for parameter in named.values()])
+    if math.isfinite(float(processes.add(norm))):
+        return True
+    spoilt = torch.tensor(float(bool(nonfinite_in(named))), device=norm.device)
+    return not float(processes.add(spoilt))
 
 
 def _only_scaled_too_much(scaler: torch.amp.GradScaler) -> bool:

@@ -20,7 +20,7 @@ model: name revision dtype quantize chat_template attn_implementation trust_remo
 data: train val val_fraction format train_on max_length overlength packing replay
     replay_text
 train: method learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps
-    lr_scheduler_type warmup_steps weight_decay max_grad_norm gradient_checkpointing seed
+    lr_scheduler_type warmup_steps weight_decay max_grad_norm on_nonfinite gradient_checkpointing seed
 lora: r lora_alpha lora_dropout target_modules use_rslora use_dora modules_to_save
 eval: steps per_device_eval_batch_size max_rows early_stopping_patience samples sample_max_new_tokens
     forgetting_probe meters

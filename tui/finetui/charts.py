@@ -21,6 +21,7 @@ _LABEL_CELLS = 18
 _EVENT_MARKS = {
     "alarm": Mark(0, "!", "alarm", "warning", 4),
     "resumed": Mark(0, "↻", "resumed", "accent", 3),
+    "rolled_back": Mark(0, "↻", "went back", "accent", 3),
 }
 _MACHINE_LABELS = {"cpu": "CPU", "memory": "memory"}
 

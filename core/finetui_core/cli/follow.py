@@ -1,5 +1,6 @@
 """Following a run from a terminal or a pipe until it ends: a progress line, events, and what came of it."""
 
+import math
 import shutil
 import sys
 import time
@@ -33,16 +34,27 @@ class News:
 
 def look(view: View, sleep: Callable[[float], None] = time.sleep) -> Iterator[News]:
     """Look at the run again and again until it has ended; the last look has everything."""
-    seen_events, last_step = 0, 0
+    seen_events, last_step, went_back_to = 0, 0.0, math.inf
+    cut = view.columns.cut
     while True:
         changed = view.refresh()
         events, seen_events = view.events[seen_events:], len(view.events)
+        went_back_to = min(
+            [went_back_to, *(_step(one) for one in events if one.get("type") == "rolled_back")]
+        )
+        if view.columns.cut != cut:  # the steps since then came anew
+            last_step, went_back_to, cut = min(last_step, went_back_to), math.inf, view.columns.cut
         steps = view.steps.after(last_step)
         last_step = view.steps[-1]["step"] if view.steps else 0
         yield News(view, events, steps, changed)
         if not view.state.live and view.state.state != "queued":
             return
         sleep(POLL_SECONDS)
+
+
+def _step(event: dict[str, Any]) -> float:
+    step = event.get("step")
+    return step if isinstance(step, int) else math.inf
 
 
 def wait_until_ready(view: View) -> None:
@@ -106,7 +118,7 @@ def _phase(view: View) -> str:
 def describe(event: dict[str, Any]) -> str:
     """An event as a line or more; "" for those that the progress line tells better."""
     sentence, _ = event_sentence(event)
-    if event.get("type") in ("phase", "samples", "finished"):
+    if event.get("type") in ("phase", "samples", "finished", "nonfinite"):
         return ""
     try:
         if event.get("type") == "alarm" and event.get("remedy"):

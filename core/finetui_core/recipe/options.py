@@ -21,6 +21,7 @@ TrainOn = Literal["assistant", "last", "all"]
 Overlength = Literal["error", "drop", "truncate"]
 Method = Literal["lora", "qlora", "full"]
 Schedule = Literal["constant", "linear", "cosine"]
+OnNonfinite = Literal["stop", "skip", "rollback"]
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -211,6 +212,12 @@ class TrainOptions(BaseModel):
         gt=0.0,
         description="Gradients whose norm is larger are scaled down to it.",
         json_schema_extra=_about("all", sources.TRANSFORMERS),
+    )
+    on_nonfinite: OnNonfinite = Field(
+        default="stop",
+        description="A loss, gradient or weight that is NaN or infinite: stop with the last good weights, skip "
+        "the batch, or go back to the last checkpoint (rollback) and leave the batch out from there on.",
+        json_schema_extra=_about("all"),
     )
     gradient_checkpointing: bool = Field(
         default=False,

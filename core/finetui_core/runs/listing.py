@@ -14,6 +14,7 @@ from finetui_core.runs.foreign_kinds import kind_of
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.listing_cache import Kept, keep_runs, recall_runs
 from finetui_core.runs.liveness import Here, judge
+from finetui_core.runs.merge import survivors
 from finetui_core.runs.paths import SCHEMA, RunPaths, run_ids
 from finetui_core.runs.reader import best_evaluation, last_words
 from finetui_core.runs.records import Attempt, Heartbeat, Identity, Queued, Record, read_small
@@ -219,6 +220,7 @@ class _OurRun:
         self._events = Tail(paths.events)
         self._restarts = 0
         self._words: list[Record] = []
+        self._evaluations: list[Record] = []
         self._last: Record = {}
         self._best: Record = {}
         self._beat: Heartbeat | None = None
@@ -272,12 +274,16 @@ class _OurRun:
         new = self._events.read()
         if self._events.restarts != self._restarts:
             self._restarts = self._events.restarts
-            self._words, self._last, self._best = [], {}, {}
-        evaluations = [event for event in new if event.get("type") == "evaluation"]
-        if evaluations:
-            self._last = evaluations[-1]
-            self._best = best_evaluation([self._best, *evaluations])
+            self._words, self._evaluations, self._last, self._best = [], [], {}, {}
+        if any(event.get("type") in ("evaluation", "rolled_back") for event in new):
+            self._evaluations = survivors([*self._evaluations, *new], _is_evaluation)
+            self._last = self._evaluations[-1] if self._evaluations else {}
+            self._best = best_evaluation(self._evaluations)
         self._words += [event for event in new if event.get("type") in ("finished", "error", "resumed")]
+
+
+def _is_evaluation(event: Record) -> bool:
+    return event.get("type") == "evaluation" and isinstance(event.get("step"), int)
 
 
 class _ForeignRun:

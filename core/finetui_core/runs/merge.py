@@ -1,7 +1,6 @@
 """Merging the attempts of a run: a resumed attempt replaces what lay beyond its checkpoint."""
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from finetui_core.runs.paths import step_of
 from finetui_core.runs.records import Attempt, Record
@@ -45,10 +44,21 @@ def limits(cuts: Mapping[int, int | None]) -> dict[int, int | None]:
 
 
 def within(records: Sequence[Record], limit: int | None) -> Sequence[Record]:
-    """The records of one attempt, ascending in "step", up to the limit."""
-    if limit is None:
-        return records
-    return records[: bisect_right(records, limit, key=lambda record: int(record["step"]))]
+    """The records of one attempt up to the limit. An attempt that went back to a checkpoint did some steps twice."""
+    return records if limit is None else [record for record in records if record["step"] <= limit]
+
+
+def survivors(events: Iterable[Record], keep: Callable[[Record], bool]) -> list[Record]:
+    """The events to `keep`, which all have a "step", without those that a run left behind when it went back."""
+    found: list[Record] = []
+    for event in events:
+        if event.get("type") == "rolled_back":
+            step = event.get("step")
+            while isinstance(step, int) and found and found[-1]["step"] > step:
+                found.pop()
+        elif keep(event):
+            found.append(event)
+    return found
 
 
 def in_order(events: list[Record], troubles: list[Record]) -> list[Record]:

@@ -14,7 +14,7 @@ from finetui_core.runs.columns import Columns
 from finetui_core.runs.inexact import standing
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.liveness import Here, RunState, judge
-from finetui_core.runs.merge import in_order, within
+from finetui_core.runs.merge import in_order, survivors, within
 from finetui_core.runs.metrics import MetricFiles, Steps
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import Attempt, Heartbeat, Identity, Queued, Record, read_small
@@ -33,9 +33,9 @@ class RunView:
 
     `columns` holds the metrics, `steps` the same as records, `evaluations` and `checkpoints` the events of these
     types, as dicts in order of steps, and `alarms` those that stand, merged over all attempts: what an attempt did
-    beyond the checkpoint that a later one resumed from is left out. `inexact` says from which steps on the run is not
-    what it would have been undisturbed. `events` and `system` (newest samples, at most
-    2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left is
+    beyond the checkpoint that a later one resumed from, or that it went back to itself, is left out. `inexact` says
+    from which steps on the run is not what it would have been undisturbed. `events` and `system` (newest samples, at
+    most 2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left is
     counted in `unread`, and `newest` holds the last points until `columns` has reached them.
     Raises InputError when there is no readable run.json.
     """
@@ -159,17 +159,19 @@ class RunView:
         return sorted({attempt.attempt for attempt in self.attempts} | self._event_attempts)
 
     def _merge_events(self) -> None:
-        merged = [
-            event
-            for event in self.events
-            if str(event.get("type")) in _MERGED
-            and isinstance(event.get("step"), int)
-            and within([event], self._metrics.limits.get(event.get("attempt", 1)))
-        ]
+        merged = survivors(self.events, self._counts)
         self.evaluations = [event for event in merged if event["type"] == "evaluation"]
         self.checkpoints = [event for event in merged if event["type"] == "checkpoint"]
         self.alarms = standing_alarms(merged)
         self.inexact = standing(self.events, self._metrics.limits)
+
+    def _counts(self, event: Record) -> bool:
+        limit = self._metrics.limits.get(event.get("attempt", 1))
+        return (
+            str(event.get("type")) in _MERGED
+            and isinstance(event.get("step"), int)
+            and bool(within([event], limit))
+        )
 
     def _read_system(self) -> bool:
         path = self.paths.system(max(self._numbers(), default=1))

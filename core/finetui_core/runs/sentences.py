@@ -116,6 +116,18 @@ def _inexact(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"inexact from here on{_at_step(event)}: {in_words(event)}", "warning"
 
 
+def _nonfinite(event: Mapping[str, Any]) -> tuple[str, str]:
+    words = {"stop": "the run stops", "skip": "the batch is left out", "rollback": "the run goes back"}
+    rows = ", ".join(map(str, event["alone"] or event["rows"]))
+    alone = "rows that give it alone" if event["alone"] else "rows of the batch"
+    said = f"{event['where']} not finite{_at_step(event)}: {words[event['policy']]}"
+    return f"{said}; {alone}: {rows}" if rows else said, "bad"
+
+
+def _rolled_back(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"went back from step {count(event['from_step'])} to {event['checkpoint']}", "accent"
+
+
 def _finished(event: Mapping[str, Any]) -> tuple[str, str]:
     reason = str(event["reason"])
     tone = "bad" if reason in ("diverged", "unsaved") else "good"
@@ -161,5 +173,7 @@ _SENTENCES = {
     "batch_halved": _batch_halved,
     "evaluation_halved": _evaluation_halved,
     "inexact": _inexact,
+    "nonfinite": _nonfinite,
+    "rolled_back": _rolled_back,
     "finished": _finished,
 }

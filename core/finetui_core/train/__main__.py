@@ -98,6 +98,7 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     from finetui_core.runs.consent import check_recorded_consent
     from finetui_core.train.control import StopSignal
     from finetui_core.train.loop import fit
+    from finetui_core.train.on_nonfinite import recall
     from finetui_core.train.range_test import raise_rate
     from finetui_core.train.report import data_check_event, ready_event, write_data_report, write_resolved
     from finetui_core.train.room import check_room
@@ -139,6 +140,7 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
         with contextlib.suppress(OSError):  # a log on a full disk must not end the run
             print(session.data.report.verdict, file=sys.stderr)
     output.event("ready", **ready_event(session, recipe))
+    progress = recall(paths, progress, output)
     rates = read_small(paths.rate_range, RateRange)
     if rates is not None:
         reason, step = raise_rate(session, rates, output, stop)

@@ -28,12 +28,18 @@ SCALER = "scaler.json"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The counters of a run: what has been done and what was best so far."""
+    """The counters of a run: what has been done and what was best so far.
+
+    `skipped` are the steps whose update was or will be left out because something in them was not finite, and
+    `rollbacks` counts how often the run went back to a checkpoint for that.
+    """
 
     step: int = 0
     best_eval_loss: float | None = None
     best_step: int | None = None
     evaluations_without_improvement: int = 0
+    skipped: tuple[int, ...] = ()
+    rollbacks: int = 0
 
 
 def trainable(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -87,7 +93,7 @@ def state_files(
         files[ADAPTER] = content(_adapter(model))
     else:
         files[WEIGHTS] = content(_weights(model))
-    files[OPTIMIZER] = content(_moments(model, optimizer))
+    files[OPTIMIZER] = content(moments(model, optimizer))
     if scaler.is_enabled():
         files[SCALER] = [json.dumps(scaler.state_dict()).encode()]
     files[STATE] = [json.dumps(asdict(progress), indent=1).encode()]
@@ -110,7 +116,7 @@ def _weights(model: Any) -> dict[str, torch.Tensor]:
     return dict(revert_weight_conversion(model, remove_tied_weights_from_state_dict(tensors, model)))
 
 
-def _moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+def moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's state as flat tensors, named `<parameter>/<key>`."""
     return {
         f"{name}/{key}": value.detach()
@@ -120,7 +126,8 @@ def _moments(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Te
 
 
 def read_progress(folder: Path) -> Progress:
-    return Progress(**json.loads((folder / STATE).read_text()))
+    fields = json.loads((folder / STATE).read_text())
+    return Progress(**{**fields, "skipped": tuple(fields.get("skipped", ()))})
 
 
 def read_state(

@@ -1,8 +1,12 @@
 """One evaluation: the validation loss, what the meters are due to measure, and sample answers."""
 
+import math
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from finetui_core.files import write_atomically
 from finetui_core.runs.records import encode_line
@@ -12,6 +16,8 @@ from finetui_core.train.evaluation import perplexity
 from finetui_core.train.generate import Sample
 from finetui_core.train.measuring import Meters, conclude, fields_of, measure, note
 from finetui_core.train.meters.figures import RowLosses
+from finetui_core.train.nonfinite import place
+from finetui_core.train.nonfinite_words import IN_EVALUATION, evaluation_alarm
 from finetui_core.train.output import Output
 from finetui_core.train.row_losses import mean_and_row_losses
 from finetui_core.train.setup import Session
@@ -33,7 +39,11 @@ def evaluate(
     if session.val_rows:
         loss, rows = _losses(session, step, output)
         fields |= {"eval_loss": loss, "eval_perplexity": perplexity(loss)}
-        improved = counts and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
+        improved = (
+            counts
+            and math.isfinite(loss)
+            and (progress.best_eval_loss is None or loss < progress.best_eval_loss)
+        )
     if counts:
         progress = _counted(progress, fields["eval_loss"], improved)
     if session.processes.index != 0:
@@ -45,6 +55,8 @@ def evaluate(
         note(session, meters, step, rows, found)
     if session.val_rows or found.texts:
         output.event("evaluation", **fields, best=improved, seconds=round(time.perf_counter() - began, 3))
+    if rows is not None:
+        _tell_nonfinite(session, meters, step, fields["eval_loss"], rows, output)
     if found.samples:
         keep_samples(session, step, found.samples, output)
     if not asked:
@@ -75,6 +87,23 @@ def _counted(progress: Progress, loss: float, improved: bool) -> Progress:
             progress, best_eval_loss=loss, best_step=progress.step, evaluations_without_improvement=0
         )
     return replace(progress, evaluations_without_improvement=progress.evaluations_without_improvement + 1)
+
+
+def _tell_nonfinite(
+    session: Session, meters: Meters, step: int, loss: float, rows: RowLosses, output: Output
+) -> None:
+    """Raise the alarm of a validation loss that is not finite, with the rows, and end it at the next that is."""
+    if math.isfinite(loss):
+        if meters.nonfinite_evaluation:
+            message = f"the validation loss is {loss:.4g}"
+            output.event("alarm_over", kind=IN_EVALUATION, step=step, message=message)
+    else:
+        data = session.recipe.data
+        bad = np.flatnonzero(~np.isfinite(rows.sums))
+        places = [place(session.data.val.sources[session.val_rows[at]]) for at in bad]
+        file = Path(data.val or data.train).name
+        output.event("alarm", **evaluation_alarm(step, loss, places, len(rows.sums), file))
+    meters.nonfinite_evaluation = not math.isfinite(loss)
 
 
 def keep_samples(session: Session, step: int, samples: list[Sample], output: Output) -> None:

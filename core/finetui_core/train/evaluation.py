@@ -78,7 +78,7 @@ def summing_device(device: torch.device) -> torch.device:
 
 def perplexity(loss: float) -> float:
     """exp(loss): the number of equally likely tokens the model hesitates between; inf where it overflows."""
-    return math.exp(loss) if loss < 700 else math.inf
+    return math.inf if loss >= 700 else math.exp(loss)
 
 
 class Documents:

@@ -11,6 +11,8 @@ from finetui_core.train.checkpoint import Progress, trainable
 from finetui_core.train.control import StopSignal
 from finetui_core.train.evaluating import evaluate
 from finetui_core.train.measuring import conclude, open_meters
+from finetui_core.train.nonfinite import Finding, examine, nonfinite_state, spoilt_state
+from finetui_core.train.on_nonfinite import CALM, is_over, settle
 from finetui_core.train.output import Output
 from finetui_core.train.peers import LostPeer
 from finetui_core.train.requests import answer_requests, end_was_asked
@@ -35,6 +37,7 @@ def fit(
     """
     schedule, saving = session.schedule, session.recipe.save
     saves = Saves(saving.minutes, progress.step or None)
+    spoilt: list[str] = []
     left = time_left(session)
     meters = open_meters(session, progress.step)
 
@@ -43,13 +46,16 @@ def fit(
         output.event("phase", phase=name, step=progress.step)
 
     def save(reason: str) -> bool:
+        nonlocal spoilt
         if saves.step == progress.step:
             return True
         phase("saving")
         began = time.perf_counter()
         written = save_checkpoint(session, progress, output, reason)
         seconds = time.perf_counter() - began
-        saves.ended(progress.step, seconds, written=written, output=output)
+        spoilt = [] if written else nonfinite_state(session.model, session.optimizer)
+        if not spoilt:
+            saves.ended(progress.step, seconds, written=written, output=output)
         left.saved(seconds)
         phase("training")
         return written
@@ -59,12 +65,12 @@ def fit(
 
         def try_to_save() -> bool:
             written = save(saved_as)
-            if not written:
+            if not written and not spoilt:
                 phase("saving")
-            return written
+            return written or bool(spoilt)
 
         written = save_at_end(try_to_save, saves, lambda: end_was_asked(session.paths, output, stop))
-        return (reason if written else "unsaved"), progress.step
+        return ("diverged" if spoilt else reason if written else "unsaved"), progress.step
 
     def timed_evaluation() -> tuple[Progress, bool]:
         began, metered = time.perf_counter(), meters.budget.spent
@@ -74,31 +80,57 @@ def fit(
         left.metered(**meters.foreseen())
         return result
 
+    def answer(finding: Finding) -> bool:
+        """Do what the recipe says about it; True where that ends the run."""
+        nonlocal progress, meters, spoilt
+        deed, progress = settle(session, progress, finding, output)
+        spoilt = []
+        if deed == "rollback":
+            meters, saves.step = open_meters(session, progress.step), progress.step
+        if deed == "stop" and finding.where != "weights" and progress.step:
+            save("diverged")
+        return deed == "stop"
+
     if progress.step == 0:
         phase("evaluating")
         timed_evaluation()
     phase("training")
-    while progress.step < schedule.total_steps:
+    while progress.step < schedule.total_steps or spoilt:
+        if spoilt:
+            if answer(spoilt_state(session, progress.step, spoilt)):
+                return "diverged", progress.step
+            continue
         step = progress.step + 1
+        is_left_out = step in progress.skipped
         try:
             ended = answer_requests(session, meters, progress, output, stop, phase, save)
             if ended is not None:
                 return ended, progress.step
-            result = train_step(session, step)
+            result = None if is_left_out else train_step(session, step)
         except LostPeer:
             save("lost_peer")  # weights change only once all processes have added up the step
             raise
-        tally.step(result.tokens, result.seconds)
-        left.stepped(step, result.seconds)
-        output.metric(metric_record(session, step, result, left.after(step)))
-        if not result.is_finite and not session.scaler.is_enabled():
-            output.event("alarm", kind="nonfinite", step=step, message=_nonfinite_message(step, result))
-            return "diverged", progress.step
-        progress = replace(progress, step=step)
+        if result is None:
+            output.metric(left_out_record(session, step, left.after(step)))
+            progress = replace(progress, step=step)
+        else:
+            tally.step(result.tokens, result.seconds)
+            left.stepped(step, result.seconds)
+            record = metric_record(session, step, result, left.after(step))
+            ends = bool(result.where) and answer(examine(session, step, result))
+            output.metric({**record, "skipped": True} if step in progress.skipped else record)
+            if ends:
+                return "diverged", progress.step
+            if result.where and progress.step < step:
+                continue
+            progress = replace(progress, step=step)
+            if session.processes.index == 0 and result.is_finite:
+                meters.stepped(step, result)
+                conclude(session, meters, output)
         output.beat(step=step, phase="training", total_steps=schedule.total_steps)
-        if session.processes.index == 0:
-            meters.stepped(step, result)
-            conclude(session, meters, output)
+        if is_over(progress):
+            message = f"all has been finite for {CALM} steps"
+            output.event("alarm_over", kind="nonfinite", step=step, message=message)
 
         is_last = step == schedule.total_steps
         improved = False
@@ -113,6 +145,8 @@ def fit(
         patience = session.recipe.eval.early_stopping_patience
         if patience and progress.evaluations_without_improvement >= patience:
             return end("early_stopping", "early_stopping")
+        if is_last:
+            save("last")
     return end("completed", "last")
 
 
@@ -163,8 +197,11 @@ def metric_record(
     return record
 
 
-def _nonfinite_message(step: int, result: StepResult) -> str:
-    return (
-        f"the loss is {result.loss} and the gradient norm {result.grad_norm} at step {step}; "
-        "the weights were left as they were before it. Try a lower train.learning_rate."
-    )
+def left_out_record(session: Session, step: int, left: float | None) -> dict[str, Any]:
+    """What is recorded of a step whose batch is left out because of what an earlier try of it gave."""
+    return {
+        "step": step,
+        "epoch": round(session.schedule.epoch_after(step), 6),
+        "skipped": True,
+        "remaining_seconds": None if left is None else round(left, 3),
+    }

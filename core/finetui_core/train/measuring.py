@@ -3,6 +3,7 @@
 Process 0 measures alone: it has all weights, and the others wait for it at the next step.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -44,7 +45,8 @@ class Meters:
     """What was measured so far, and with what; empty on every process but the first.
 
     `texts` are documents with what the base expects of them, `halves` the training and the validation rows that are
-    asked by heart, `asked` those whose answers are scored. `off` are meters that failed.
+    asked by heart, `asked` those whose answers are scored. `off` are meters that failed. `nonfinite_evaluation` says
+    that the newest validation loss was not finite.
     """
 
     names: tuple[str, ...] = ()
@@ -55,6 +57,7 @@ class Meters:
     halves: tuple[list[Half], list[Half]] = field(default_factory=lambda: ([], []))
     asked: Asked | None = None
     off: set[str] = field(default_factory=set)
+    nonfinite_evaluation: bool = False
 
     def stepped(self, step: int, result: StepResult) -> None:
         self.budget.trained += result.seconds
@@ -111,9 +114,10 @@ def _recall(session: Session, meters: Meters, step: int) -> None:
         meters.budget.costs |= kept.seconds
     view = RunView(session.paths)
     view.refresh()
+    meters.nonfinite_evaluation = any(alarm.get("kind") == "nonfinite_evaluation" for alarm in view.alarms)
     columns = view.columns
     for number, loss, norm in zip(*map(columns.column, ("step", "loss", "grad_norm")), strict=False):
-        if number <= step:
+        if number <= step and math.isfinite(loss) and math.isfinite(norm):
             meters.steps.append(StepLoss(int(number), loss, norm))
 
 
@@ -280,16 +284,19 @@ def _before_training(meters: Meters, text: str) -> RowLosses | None:
 
 
 def note(session: Session, meters: Meters, step: int, val: RowLosses | None, found: Found) -> None:
-    """Add an evaluation to the history and keep it in the run. A disk that refuses it costs only the file."""
+    """Add an evaluation to the history and keep it in the run, but for losses that are not finite.
+
+    A disk that refuses it costs only the file.
+    """
     since = meters.history[-1].step if meters.history else 0
     recent = [one.loss for one in meters.steps if one.step > since]
     probe, own_text = (found.texts.get(name) for name in TEXTS)
     measured = Measured(
         step=step,
         epoch=session.schedule.epoch_after(step),
-        val=val,
-        probe=probe.losses if probe else None,
-        own_text=own_text.losses if own_text else None,
+        val=_finite(val),
+        probe=_finite(probe.losses if probe else None),
+        own_text=_finite(own_text.losses if own_text else None),
         probe_kl=probe.divergence if probe else None,
         own_text_kl=own_text.divergence if own_text else None,
         train_loss=float(np.mean(recent)) if recent else None,
@@ -298,6 +305,11 @@ def note(session: Session, meters: Meters, step: int, val: RowLosses | None, fou
     meters.history.append(measured)
     with suppress(OSError):
         keep_evaluation(session.paths, measured, session.val_rows, meters.budget.costs)
+
+
+def _finite(losses: RowLosses | None) -> RowLosses | None:
+    """What can be compared with other evaluations: not what holds a NaN."""
+    return losses if losses is not None and math.isfinite(losses.mean) else None
 
 
 def conclude(session: Session, meters: Meters, output: Output) -> None:

@@ -9,6 +9,8 @@ from finetui_core.files import write_atomically
 from finetui_core.runs.checkpoints import Checkpoint, free_oldest, newest_valid, prune, publish
 from finetui_core.runs.paths import RunPaths, step_name
 from finetui_core.train.checkpoint import Progress, state_files
+from finetui_core.train.nonfinite import nonfinite_state
+from finetui_core.train.nonfinite_words import refusal
 from finetui_core.train.output import Output
 from finetui_core.train.room import checkpoint_bytes, free_bytes
 from finetui_core.train.setup import Session
@@ -20,10 +22,14 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 def save_checkpoint(session: Session, progress: Progress, output: Output, reason: str) -> bool:
     """Publish a checkpoint of the weights as they are and delete what it supersedes.
 
-    A failure is tried again at once, without the oldest checkpoint where there is no room; one that stays becomes an
-    alarm. Returns whether it was written. What fails after that, such as the files that point to it, is
-    mended by the next save.
+    Weights or moments that are not finite are never written; every process sees them. Any other failure is tried
+    again at once, without the oldest checkpoint where there is no room; one that stays becomes an alarm. Returns
+    whether it was written. What fails after that, such as the files that point to it, is mended by the next save.
     """
+    if spoilt := nonfinite_state(session.model, session.optimizer):
+        output.event("checkpoint_failed", step=progress.step, error=refusal(spoilt)["message"])
+        output.event("alarm", step=progress.step, **refusal(spoilt))
+        return False
     if session.processes.index != 0:
         return True
     began = time.perf_counter()

@@ -4,22 +4,29 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetui_core.train.attention import attention
 from finetui_core.train.batches import share_of_process
 from finetui_core.train.checkpoint import trainable
 from finetui_core.train.evaluation import Processes, passes_of
 from finetui_core.train.forward import attention_for, summed_loss, supervised_tokens
+from finetui_core.train.nonfinite import nonfinite_in
 from finetui_core.train.schedule import learning_rate_at
 from finetui_core.train.setup import Session, inner_model
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step measured. `loss` is in nats per supervised token of the global batch."""
+    """What a step measured. `loss` is in nats per supervised token of the global batch.
+
+    `where` says what was not finite, so that the update was left out or, for "weights", spoilt them; it is "" where
+    all was well, or where a gradient was only too large for the loss scaling, which the next step scales less.
+    `tensors` are the parameters concerned; for a gradient the one that the backward pass met first comes first.
+    """
 
     loss: float
     grad_norm: float
@@ -27,6 +34,8 @@ class StepResult:
     tokens: int
     supervised_tokens: int
     seconds: float
+    where: Literal["", "loss", "gradient", "weights"] = ""
+    tensors: tuple[str, ...] = ()
 
     @property
     def is_finite(self) -> bool:
@@ -48,7 +57,8 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
 
     `rate` is the learning rate; left out, that of the recipe's schedule. Gradients are those of the mean loss
     over the supervised tokens of the global batch, clipped to `max_grad_norm`. A step whose loss or gradient is
-    not finite leaves the weights as they were.
+    not finite leaves the weights as they were. Loss, gradient and changed weights are judged by what all processes
+    have together, so that each of them comes to the same result.
     """
     began = time.perf_counter()
     recipe, model, data = session.recipe.train, session.model, session.data.train
@@ -78,19 +88,47 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
             session.scaler.scale(loss / supervised).backward()
         total += loss.detach()
 
-    parameters = list(trainable(model).values())
+    named = trainable(model)
+    parameters = list(named.values())
     _add_gradients(parameters, session.processes)
     session.scaler.unscale_(session.optimizer)
-    norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.max_grad_norm)
+    norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     mean_loss = float(session.processes.add(total)) / supervised
     grad_norm = float(norm)
-    if session.scaler.is_enabled() or (math.isfinite(mean_loss) and math.isfinite(grad_norm)):
+    where: Literal["", "loss", "gradient", "weights"] = ""
+    tensors: list[str] = []
+    if math.isfinite(mean_loss) and math.isfinite(grad_norm):
+        clip_grads_with_norm_(parameters, recipe.max_grad_norm, norm)
         session.scaler.step(session.optimizer)
-    session.scaler.update()
+        if not _are_finite(named, session.processes):
+            where, tensors = "weights", nonfinite_in(named)
+        session.scaler.update()
+    else:
+        session.scaler.update()
+        if not math.isfinite(mean_loss):
+            where = "loss"
+        elif not _only_scaled_too_much(session.scaler):
+            gradients = {name: one.grad for name, one in named.items() if one.grad is not None}
+            where, tensors = "gradient", nonfinite_in(gradients)[::-1]
     session.optimizer.zero_grad(set_to_none=True)
+    seconds = time.perf_counter() - began
     return StepResult(
-        mean_loss, grad_norm, rate, sum(lengths.values()), supervised, time.perf_counter() - began
+        mean_loss, grad_norm, rate, sum(lengths.values()), supervised, seconds, where, tuple(tensors)
     )
+
+
+def _are_finite(named: dict[str, torch.nn.Parameter], processes: Processes) -> bool:
+    """Whether the weights are finite on every process. Their norm is a quick sieve, which large ones overflow."""
+    norm = get_total_norm([parameter.detach() for parameter in named.values()])
+    if math.isfinite(float(processes.add(norm))):
+        return True
+    spoilt = torch.tensor(float(bool(nonfinite_in(named))), device=norm.device)
+    return not float(processes.add(spoilt))
+
+
+def _only_scaled_too_much(scaler: torch.amp.GradScaler) -> bool:
+    """Whether a gradient in half precision may have been infinite only because its loss was scaled up."""
+    return scaler.is_enabled() and scaler.get_scale() >= 1
 
 
 def _add_gradients(parameters: list[torch.nn.Parameter], processes: Processes) -> None:

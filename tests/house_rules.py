@@ -71,6 +71,7 @@ ALLOWED = {
     "socket": {
         "core/finetui_core/evaluate/endpoint.py",
         "core/finetui_core/runs/process.py",  # the name of this host
+        "core/finetui_core/train/launcher.py",  # where the processes of one training meet, on one address
     },
     "import": {
         "core/finetui_core/cli/main.py",  # one of the commands

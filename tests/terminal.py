@@ -28,7 +28,8 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 
-
+RUN = re.compile(r"[ -~]+|[^ -~]")
+"""Characters that take a cell each, or any other one."""
 UNFINISHED = re.compile(r"\x1b(\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z")
 
 
@@ -83,10 +84,15 @@ class Display:
             self._grid = [*self._grid[1:], [" "] * self.columns]
 
     def _write(self, text: str) -> None:
-        for character in text:
-            width = cell_len(character)
+        for character in RUN.findall(text):
+            width = cell_len(character) if len(character) == 1 else len(character)
             if self._row < self.rows and self._column < self.columns:
                 line = self._grid[self._row]
+                if len(character) > 1:
+                    room = self.columns - self._column
+                    line[self._column : self._column + width] = character[:room]
+                    self._column += width
+                    continue
                 if width:
                     line[self._column : self._column + width] = [character, *[""] * (width - 1)]
                 elif self._column:

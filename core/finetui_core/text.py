@@ -16,8 +16,8 @@ def visible(text: str, *, keep: str = "") -> str:
 
     C0 controls become control pictures (`␛`); C1 controls, bidirectional and zero-width characters, line
     separators, surrogates, variation selectors and U+FFFD become marks like `\u{202e}`, and so does each
-    combining mark past `MAX_COMBINING`. Characters of `keep` ("\n", "\t") stay. Applying it twice changes
-    nothing.
+    combining mark past `MAX_COMBINING` or without a letter before it. Characters of `keep` ("\n", "\t") stay.
+    Applying it twice, or to the parts between spaces, changes nothing.
     """
     if _PLAIN.fullmatch(text):
         return text
@@ -35,7 +35,7 @@ def visible(text: str, *, keep: str = "") -> str:
             marks_left = max(0, marks_left - 1)
         else:
             parts.append(character)
-            marks_left = MAX_COMBINING
+            marks_left = 0 if character == " " else MAX_COMBINING
     return "".join(parts)
 
 

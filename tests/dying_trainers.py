@@ -63,7 +63,7 @@ def children():
     pids.append(int(os.read(read, 20)))
     return pids
 
-def work(paths, output):
+def work(paths, output, inexact=False):
     output.event("phase", phase="training", step=0)
     output.event("ready", total_steps=1000)
     output.metric({"step": STEP + attempt - 1 if MOVES else STEP, "loss": 1.0, "step_seconds": 0.1})

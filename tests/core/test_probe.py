@@ -95,12 +95,25 @@ def test_what_a_run_refuses_is_told_at_once(project: Path, tmp_path: Path) -> No
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "rows.jsonl"]
 
 
+WAITS_FOR = """
+import os
+real = os.open
+os.open = lambda path, flags, *more, **named: real(
+    path, flags & ~os.O_NONBLOCK if str(path) == {pipe!r} else flags, *more, **named
+)
+"""
+"""Run when Python starts: a pipe, which is nobody's text and so would be left at once, is waited for."""
+
+
 class Held:
     """A probe that stands still once its model is loaded: it reads its text for forgetting from a pipe."""
 
-    def __init__(self, project: Path, folder: Path) -> None:
+    def __init__(self, project: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pipe = folder / "pipe"
         os.mkfifo(self.pipe)
+        (folder / "start").mkdir()
+        (folder / "start" / "sitecustomize.py").write_text(WAITS_FOR.format(pipe=str(self.pipe)))
+        monkeypatch.setenv("PYTHONPATH", f"{folder / 'start'}{os.pathsep}{os.pathsep.join(sys.path)}")
         recipe = load_recipe(project)
         held = recipe.eval.model_copy(update={"forgetting_probe": str(self.pipe)})
         self.recipe: Recipe = recipe.model_copy(update={"eval": held})
@@ -136,9 +149,9 @@ probe(Recipe.model_validate_json(sys.argv[1]), folder=Path(sys.argv[2]))
     ],
 )
 def test_a_kill_in_the_middle_leaves_nothing(
-    project: Path, tmp_path: Path, number: signal.Signals, whom: str
+    project: Path, tmp_path: Path, number: signal.Signals, whom: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held, runs = Held(project, tmp_path), tmp_path / "runs"
+    held, runs = Held(project, tmp_path, monkeypatch), tmp_path / "runs"
     caller = subprocess.Popen(
         [sys.executable, "-c", CALLER, held.recipe.model_dump_json(), str(runs)], stderr=subprocess.PIPE
     )
@@ -152,8 +165,10 @@ def test_a_kill_in_the_middle_leaves_nothing(
     assert not list(runs.glob("*")) if runs.exists() else whom == "probe"
 
 
-def test_an_answer_that_nobody_wants_any_more_ends_the_probe(project: Path, tmp_path: Path) -> None:
-    held, opened = Held(project, tmp_path), []
+def test_an_answer_that_nobody_wants_any_more_ends_the_probe(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, opened = Held(project, tmp_path, monkeypatch), []
 
     def cancelled() -> bool:
         try:
@@ -165,7 +180,7 @@ def test_an_answer_that_nobody_wants_any_more_ends_the_probe(project: Path, tmp_
     with pytest.raises(Cancelled):
         probe(held.recipe, folder=tmp_path / "runs", cancelled=cancelled)
     wait_for_end(opened[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "start"]
 
 
 def test_what_a_killed_probe_left_is_removed_by_the_next_one(project: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from finetui_core.recipe.options import DataOptions, Method, ModelOptions, Recip
 RECIPE = Recipe(model=ModelOptions(name="a/b"), data=DataOptions(train="c"))
 MAY_STAY_NONE = {
     ("model", "revision"),
+    ("launch", "rdzv_endpoint"),
     ("cost", "gpu_hour_price"),
     ("model", "chat_template"),
     ("data", "val"),

@@ -132,7 +132,7 @@ def test_the_warning_is_one_line_with_what_mends_it(logout: Callable[[Answer], N
 def test_whoever_starts_a_run_is_warned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(launching, "launch", lambda paths, resumed_from: 1)
+    monkeypatch.setattr(launching, "launch", lambda paths, resumed_from, inexact: 1)
     monkeypatch.setattr(logind, "at_logout", lambda: Answer(warning="systemd ends it", mend="a line"))
     assert launching.start(write_run(tmp_path), resumed_from=None, detach=True, as_json=False) == 0
     assert "warning: systemd ends it; to keep it alive, first: a line\n" in capsys.readouterr().err

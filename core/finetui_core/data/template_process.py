@@ -105,7 +105,7 @@ def render_template(template: str, **arguments: Any) -> tuple[list[str], list[li
 
 def _running() -> _Worker:
     global _worker
-    if _worker is None or _worker.owner != os.getpid():
+    if _worker is None or _worker.owner != os.getpid() or _worker.process.poll() is not None:
         _worker = _Worker()
     return _worker
 

@@ -107,5 +107,8 @@ def probe_text(path: Path, tokenizer: Any, longest: int) -> Documents:
     ids = np.asarray(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
     pieces = [ids[start : start + length] for start in range(0, len(ids), length)]
     whole = [piece for piece in pieces if len(piece) > 1]
+    if not whole:
+        hint = "Name a file of plain text in eval.forgetting_probe."
+        raise InputError(Problem("the text has fewer than two tokens", str(path), hint))
     taken = np.linspace(0, len(whole) - 1, min(PROBE_PIECES, len(whole))).astype(int)
     return Documents([whole[at] for at in taken])

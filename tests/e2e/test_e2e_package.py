@@ -84,9 +84,7 @@ def test_the_viewer_runs_where_no_training_library_is_installed(tmp_path: Path) 
 
 
 def test_training_without_the_training_libraries_says_how_to_get_them(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    for name in ("config.json", "tokenizer.json"):
-        (tmp_path / "model" / name).write_text("{}")
+    (tmp_path / "model").symlink_to(ROOT / "sample_data/tiny-llama")
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "r.toml").write_text('[model]\nname = "./model"\n[data]\ntrain = "rows.jsonl"\n')
     code = (

@@ -82,6 +82,13 @@ class ForkedModule:
         os.close(answered)
         self.stdin, self.stdout = os.fdopen(ask, "wb"), os.fdopen(answer, "rb")
 
+    def poll(self) -> int | None:
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
     def wait(self) -> int:
         if self.returncode is None:
             self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])

@@ -157,6 +157,10 @@ def _restarting(attempt: Attempt, end: End, again: Again, beat_age: float, here:
     return RunState("restarting", f"starts again in {left}, {which}: {end.reason}", end.at, end.cause)
 
 
+_OWN_CODES = ("diverged", "unsaved")
+"""Ends of a run that have exit codes of their own."""
+
+
 def _ended(attempt: Attempt, end: End, finished: Mapping[str, Any] | None, error: str | None) -> RunState:
     if finished is not None:
         state, reason = _by_event(finished)
@@ -164,9 +168,10 @@ def _ended(attempt: Attempt, end: End, finished: Mapping[str, Any] | None, error
             return RunState(state, f"{reason} ({end.reason})", end.at, end.cause)
         if end.signal is not None:
             reason += f"; then ended by {signal_name(end.signal)}"
-        elif end.exit_code and end.cause != "diverged":
+        elif end.exit_code and end.cause not in _OWN_CODES:
             reason += f"; then exit code {end.exit_code}"
-        return RunState(state, reason, end.at, "diverged" if state == "failed" else "")
+        cause = "unsaved" if finished.get("reason") == "unsaved" else "diverged"
+        return RunState(state, reason, end.at, cause if state == "failed" else "")
     if end.cause:
         reason = error if error and end.cause in ("bad_input", "crashed") else end.reason
         cause = "" if end.cause == "done" else end.cause

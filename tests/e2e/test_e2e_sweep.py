@@ -29,8 +29,10 @@ LONG = "train.max_steps=100000"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Path]:
-    """A project whose runs, should any be left, are ended."""
-    folder = write_project(tmp_path, rows=16).parent
+    """A project whose runs, should any be left, are ended for good."""
+    recipe = write_project(tmp_path, rows=16)
+    recipe.write_text(recipe.read_text() + "[launch]\nmax_restarts = 0\n")
+    folder = recipe.parent
     yield folder
     root = folder / "runs"
     if root.exists():

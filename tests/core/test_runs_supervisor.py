@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import finetui_core
+from dying_trainers import eventually
 from finetui_core.errors import RunFailed
 from finetui_core.runs.command import trainer_command, trainer_environment
 from finetui_core.runs.lock import take_lock
@@ -92,14 +92,6 @@ def supervise(run: RunPaths, script: str, started: list[subprocess.Popen[bytes]]
     )
     started.append(process)
     return process
-
-
-def eventually(condition: Callable[[], Any], within: float = 60.0) -> Any:
-    deadline = time.monotonic() + within
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "this never came true"
-        time.sleep(0.01)
-    return found
 
 
 def attempt(run: RunPaths, number: int = 1) -> Attempt | None:

@@ -111,7 +111,7 @@ class Facts:
 def cause_of(facts: Facts) -> Cause:
     """The cause. The trainer's own last words count more than its exit code, which torchrun replaces by 1."""
     if facts.finished is not None:
-        return _BY_FINISH.get(facts.finished.get("reason"), "done")
+        return BY_FINISH.get(facts.finished.get("reason"), "done")
     if facts.forced:
         return "forced"
     if facts.code < 0:
@@ -128,7 +128,8 @@ def cause_of(facts: Facts) -> Cause:
     return _BY_CODE.get(facts.code, "unknown")
 
 
-_BY_FINISH: Mapping[object, Cause] = {"diverged": "diverged", "unsaved": "unsaved"}
+BY_FINISH: Mapping[object, Cause] = {"diverged": "diverged", "unsaved": "unsaved"}
+"""Causes that the trainer names itself as it finishes; each has an exit code of its own."""
 _BY_CODE: Mapping[int, Cause] = {
     exit_codes.CRASHED: "crashed",
     exit_codes.BAD_INPUT: "bad_input",

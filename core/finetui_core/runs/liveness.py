@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from finetui_core.runs.causes import Cause, way_out
+from finetui_core.runs.causes import BY_FINISH, Cause, way_out
 from finetui_core.runs.causes import signal_name as signal_name
 from finetui_core.runs.process import boot_id, host_name, start_ticks
 from finetui_core.runs.process import process_identity as process_identity
@@ -157,10 +157,6 @@ def _restarting(attempt: Attempt, end: End, again: Again, beat_age: float, here:
     return RunState("restarting", f"starts again in {left}, {which}: {end.reason}", end.at, end.cause)
 
 
-_OWN_CODES = ("diverged", "unsaved")
-"""Ends of a run that have exit codes of their own."""
-
-
 def _ended(attempt: Attempt, end: End, finished: Mapping[str, Any] | None, error: str | None) -> RunState:
     if finished is not None:
         state, reason = _by_event(finished)
@@ -168,10 +164,9 @@ def _ended(attempt: Attempt, end: End, finished: Mapping[str, Any] | None, error
             return RunState(state, f"{reason} ({end.reason})", end.at, end.cause)
         if end.signal is not None:
             reason += f"; then ended by {signal_name(end.signal)}"
-        elif end.exit_code and end.cause not in _OWN_CODES:
+        elif end.exit_code and end.cause not in BY_FINISH.values():
             reason += f"; then exit code {end.exit_code}"
-        cause = "unsaved" if finished.get("reason") == "unsaved" else "diverged"
-        return RunState(state, reason, end.at, cause if state == "failed" else "")
+        return RunState(state, reason, end.at, BY_FINISH.get(finished.get("reason"), ""))
     if end.cause:
         reason = error if error and end.cause in ("bad_input", "crashed") else end.reason
         cause = "" if end.cause == "done" else end.cause

@@ -21,17 +21,18 @@ from typing import Any
 import msgspec
 import psutil
 
-from finetui_core.files import write_atomically
+from finetui_core.files import open_private, write_atomically
 from finetui_core.hardware.nvml import GpuProbe
 from finetui_core.hardware.sample import sample
 from finetui_core.runs.command import child_environment, hosts, trainer_command, trainer_environment
 from finetui_core.runs.liveness import signal_name
 from finetui_core.runs.lock import take_file_lock
 from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.process import host_name, process_identity
+from finetui_core.runs.process import process_identity
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.records import Attempt, End, NodeEnd, read_small
-from finetui_core.runs.writer import RecordFile
+from finetui_core.runs.writer import RecordFile, attempt_of_this_process
+from finetui_core.secrets import redact_output
 
 FULL = 3
 """Exit code: every place of the run is taken."""
@@ -128,20 +129,10 @@ def _attempt(
     trainer: list[subprocess.Popen[bytes]],
 ) -> End:
     """Take part in one attempt to its end, and record it in the node's own file."""
-    ticks, boot = process_identity(os.getpid())
-    attempt = Attempt(
-        attempt=number,
-        pid=0,
-        start_ticks=0,
-        boot_id=boot,
-        host=host_name(),
-        supervisor_pid=os.getpid(),
-        supervisor_start_ticks=ticks,
-        started_at=time.time(),
-    )
+    attempt = attempt_of_this_process(number)
     record = paths.node_attempt(number, node)
     write_atomically(record, msgspec.json.encode(attempt))  # this is what the first host waits for
-    log = os.open(paths.log(number, node), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = open_private(paths.log(number, node), os.O_WRONLY | os.O_APPEND)
     try:
         process = subprocess.Popen(
             [*trainer_command(paths, resolved, node), "--attempt", str(number)],
@@ -196,6 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", type=Path)
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    redact_output()
     paths = RunPaths(options.run)
     resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
     for node in range(1, hosts(resolved)):

@@ -34,12 +34,11 @@ from finetui_core.runs.mailbox import refuse_all
 from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.pidfd import hold_child, let_go
-from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, End, Queued, read_small
 from finetui_core.runs.restarts import DEFAULT_RESTARTS, Death, Rules
 from finetui_core.runs.trouble import TroubleFinder
 from finetui_core.runs.watching import FORWARDED, Told, end_group, wait_for_end
-from finetui_core.runs.writer import RecordFile, write_attempt
+from finetui_core.runs.writer import RecordFile, attempt_of_this_process, write_attempt
 from finetui_core.secrets import redact_output
 
 __all__ = ["BUSY", "is_locked", "launch", "main", "run_attempt"]
@@ -225,18 +224,10 @@ def is_due(queued: Queued | None, attempt: int) -> bool:
 
 
 def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None, inexact: bool) -> Attempt:
-    ticks, boot = process_identity(os.getpid())
     numbers = paths.attempt_numbers()
     before = read_small(paths.attempt(numbers[-1]), Attempt) if numbers else None
-    return Attempt(
-        attempt=max(numbers, default=0) + 1,
-        pid=0,
-        start_ticks=0,
-        boot_id=boot,
-        host=host_name(),
-        supervisor_pid=os.getpid(),
-        supervisor_start_ticks=ticks,
-        started_at=time.time(),
+    return msgspec.structs.replace(
+        attempt_of_this_process(max(numbers, default=0) + 1),
         resumed_from=resumed_from,
         device=device,
         per_device_train_batch_size=before.per_device_train_batch_size if before else None,

@@ -19,6 +19,7 @@ import msgspec
 
 from finetui_core.files import open_private, write_atomically
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.process import host_name, process_identity
 from finetui_core.runs.records import Attempt, encode_line
 from finetui_core.runs.records import Heartbeat as Beat
 from finetui_core.secrets import redacted, redacted_line
@@ -205,6 +206,21 @@ class Heartbeat:
         )
         with suppress(OSError):
             write_atomically(self._path, msgspec.json.encode(beat), durable=False)
+
+
+def attempt_of_this_process(number: int) -> Attempt:
+    """Attempt `number` as it begins, supervised by this process and without a trainer yet."""
+    ticks, boot = process_identity(os.getpid())
+    return Attempt(
+        attempt=number,
+        pid=0,
+        start_ticks=0,
+        boot_id=boot,
+        host=host_name(),
+        supervisor_pid=os.getpid(),
+        supervisor_start_ticks=ticks,
+        started_at=time.time(),
+    )
 
 
 def write_attempt(paths: RunPaths, attempt: Attempt) -> Attempt:

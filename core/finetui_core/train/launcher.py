@@ -33,6 +33,7 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name
 from finetui_core.runs.records import NodeEnd, read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
+from finetui_core.secrets import redact_output
 
 LOOPBACK = "127.0.0.1"
 _MEET_WITHIN = 60.0
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--node", type=int, default=0)
     options = parser.parse_args(arguments)
     os.umask(0o077)
+    redact_output()
     paths = RunPaths(options.run.absolute())
     resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
     launch = resolved.get("launch", {})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from finetui_core.runs.process import host_name
-from finetui_core.train.peers import APPEARS_WITHIN, LOST_AFTER, Peers, identity, tell_launcher
+from finetui_core.train.peers import APPEARS_WITHIN, LOST_AFTER, Peers, awake_clock, identity, tell_launcher
 
 
 class Store:
@@ -106,6 +106,26 @@ def test_a_cut_network_is_noticed_without_the_store(store: Store, clock: Clock) 
     with pytest.raises(RuntimeError):
         second.exchange()
     assert second.lost().startswith("rank 0 ")
+
+
+def test_a_stopped_process_that_goes_on_does_not_take_its_own_absence_for_silence(
+    store: Store, clock: Clock
+) -> None:
+    first, second = (Peers(store, index, 2, awake_clock(clock)) for index in (0, 1))
+
+    def all_look() -> None:
+        for one in (first, second, first):
+            one.exchange()
+
+    all_look()
+    all_look()
+    for _ in range(7):  # the second is stopped meanwhile
+        clock.pass_by(4)
+        first.exchange()
+    assert first.lost().startswith("rank 1 (pid")
+    assert second.lost() == ""
+    second.exchange()
+    assert second.lost() == first.lost()
 
 
 def test_one_that_never_came_is_given_longer(store: Store, clock: Clock) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from finetui_core.runs import exit_codes
+from finetui_core.runs.pidfd import hold, send
 from finetui_core.runs.process import boot_id, host_name, is_stopped, start_ticks
 from finetui_core.wording import duration
 
@@ -48,12 +49,14 @@ class _Seen:
 class Peers:
     """The other processes, as this one sees them: process 0 watches all, the others watch process 0.
 
-    `store` is a TCPStore, or what behaves like one, for this object alone. No clocks of two hosts are compared.
+    `store` is a TCPStore, or what behaves like one, for this object alone. No clocks of two hosts are compared;
+    the `clock` is one that stands still while this process is stopped.
     """
 
     def __init__(
-        self, store: Any, index: int, count: int, clock: Callable[[], float] = time.monotonic
+        self, store: Any, index: int, count: int, clock: Callable[[], float] | None = None
     ) -> None:
+        clock = clock or awake_clock()
         self._store = store
         self._index = index
         self._clock = clock
@@ -108,10 +111,7 @@ class Peers:
     def wake(self) -> None:
         """Let a stopped process of this host go on, so that it meets its end now and not after torchrun's 30 s."""
         for seen in self._seen.values():
-            pid = _pid_here(seen.who)
-            if pid is not None and is_stopped(pid) and not _is_dead_here(seen.who):
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGCONT)
+            _wake_here(seen.who)
 
     def exchange(self) -> None:
         """Give one sign of life and look for those of the others. Raises what the store raises."""
@@ -168,6 +168,27 @@ class Peers:
                 os._exit(exit_codes.LOST_PEER)
 
 
+def awake_clock(
+    clock: Callable[[], float] = time.monotonic, longest: float = 3 * BEAT_EVERY
+) -> Callable[[], float]:
+    """A clock that stands still while this process is stopped: between two looks at it at most `longest` seconds pass.
+
+    Without it a process that was stopped and goes on would take the time that it lost for the silence of the others.
+    Something must look at it more often than that.
+    """
+    lock, before, passed = threading.Lock(), clock(), 0.0
+
+    def awake() -> float:
+        nonlocal before, passed
+        with lock:
+            now = clock()
+            passed += min(now - before, longest)
+            before = now
+            return passed
+
+    return awake
+
+
 def tell_launcher(what: str) -> None:
     """Leave the reason of this process's end where torchrun looks for it; nothing happens without torchrun."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
@@ -204,6 +225,15 @@ def _named(index: int, who: str) -> str:
 def _is_stopped_here(who: str) -> bool:
     pid = _pid_here(who)
     return pid is not None and is_stopped(pid)
+
+
+def _wake_here(who: str) -> None:
+    pid = _pid_here(who)
+    if pid is None:
+        return
+    with suppress(OSError), hold(pid, lambda one: identity(one) == who and is_stopped(one)) as held:
+        if held is not None:
+            send(held, signal.SIGCONT)
 
 
 def _is_dead_here(who: str) -> bool:

@@ -171,7 +171,7 @@ class Peers:
 def awake_clock(
     clock: Callable[[], float] = time.monotonic, longest: float = 3 * BEAT_EVERY
 ) -> Callable[[], float]:
-    """A clock that stands still while this process is stopped: between two looks at it at most `longest` seconds pass.
+    """A clock that stands still while this process is stopped: between two looks at most `longest` seconds pass.
 
     Without it a process that was stopped and goes on would take the time that it lost for the silence of the others.
     Something must look at it more often than that.

@@ -53,9 +53,7 @@ class Peers:
     the `clock` is one that stands still while this process is stopped.
     """
 
-    def __init__(
-        self, store: Any, index: int, count: int, clock: Callable[[], float] | None = None
-    ) -> None:
+    def __init__(self, store: Any, index: int, count: int, clock: Callable[[], float] | None = None) -> None:
         clock = clock or awake_clock()
         self._store = store
         self._index = index

@@ -90,6 +90,7 @@ def test_a_stop_during_the_pause_ends_the_run(tmp_path: Path, by: str) -> None:
     try:
         trial.signal_trainer(signal.SIGKILL)
         eventually(lambda: trial.view().state.state == "restarting")
+        assert "starts again by itself" in trial.view().state.way_out(trial.paths.id)
         reason = trial.view().state.reason
         assert reason.startswith("starts again in 8 min") and "1st of 3 restarts: killed by SIGKILL" in reason
         if by == "command":

@@ -73,7 +73,9 @@ class RunState:
         return self.state in LIVE
 
     def way_out(self, run_id: str) -> str:
-        """What to do about it, "" where nothing is amiss."""
+        """What to do about it, "" where nothing is amiss or nothing needs doing but to wait."""
+        if self.state == "restarting":
+            return f"It starts again by itself. To end it instead: ftui ctl {run_id} stop"
         return way_out(self.cause, run_id, self.reason)
 
 

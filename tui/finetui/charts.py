@@ -50,7 +50,9 @@ class Chart:
 
 def _number(value: object) -> str:
     known = wording.number(value)
-    return wording.NOTHING if known is None else f"{known:,.0f}" if abs(known) >= 1000 else f"{known:.4g}"
+    if known is None:
+        return wording.NOTHING
+    return f"{known:,.0f}" if 1000 <= abs(known) < 1e7 else f"{known:.4g}"
 
 
 def _exponential(value: float) -> float:

@@ -44,9 +44,11 @@ def _ask(pin: str) -> None:
     """Raise InputError unless the model's name is typed."""
     name = model_named(pin)
     talk(
-        f"{name} brings Python code of its own, in the version {pin.removeprefix(name + '@')}.\n"
-        "It would run on this machine with all your rights: it can read your files and keys, and send them away.\n"
-        "Having read it, type the model's name to agree; anything else stops here."
+        f"{name} brings Python code of its own, in the version\n"
+        f"{pin.removeprefix(name + '@')}.\n"
+        "It would run on this machine with all your rights: it can read your files and\n"
+        "keys, and send them away. Having read it, type the model's name to agree;\n"
+        "anything else stops here."
     )
     try:
         typed = input("> ")

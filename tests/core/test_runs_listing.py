@@ -124,6 +124,21 @@ def test_a_run_that_cannot_be_read_is_listed_as_such(tmp_path: Path, content: by
     assert "run.json" in summary.reason
 
 
+def test_a_run_that_went_on_inexactly_says_so_until_it_goes_back_before_that(tmp_path: Path) -> None:
+    paths = write_run(tmp_path)
+
+    def reason() -> str:
+        return list_runs(tmp_path)[0].reason
+
+    assert "inexact" not in reason()
+    add_lines(paths.events, {"type": "resumed", "step": 4}, {"type": "inexact", "step": 4})
+    assert reason().endswith("; inexact from step 4")
+    add_lines(paths.events, {"type": "resumed", "step": 6})
+    assert reason().endswith("; inexact from step 4")
+    add_lines(paths.events, {"type": "resumed", "step": 4})
+    assert "inexact" not in reason()
+
+
 def test_a_run_of_a_newer_schema_is_shown_and_says_so(tmp_path: Path) -> None:
     run = write_run(tmp_path, "demo")
     run.identity.write_text('{"id": "x", "created": 5, "schema": 99, "name": "future", "more": {}}')

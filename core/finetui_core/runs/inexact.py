@@ -20,6 +20,18 @@ def standing(events: Iterable[Record], limits: Mapping[int, int | None]) -> list
     return sorted(found, key=lambda one: one["step"])
 
 
+def first_inexact_step(events: Iterable[Record]) -> int | None:
+    """The lowest step of `standing`, of events in their order, where the numbers of the attempts are not read."""
+    steps: list[int] = []
+    for event in events:
+        step = event.get("step")
+        if isinstance(step, int) and event.get("type") == "resumed":
+            steps = [one for one in steps if one < step]
+        elif isinstance(step, int) and event.get("type") == "inexact":
+            steps.append(step)
+    return min(steps, default=None)
+
+
 def in_words(event: Record) -> str:
     """What differs: "torch 2.13.0, was 2.12.1; threads 4, was 1"."""
     differences = event.get("differences")

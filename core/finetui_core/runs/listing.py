@@ -11,6 +11,7 @@ import msgspec
 
 from finetui_core.errors import InputError
 from finetui_core.runs.foreign_kinds import kind_of
+from finetui_core.runs.inexact import first_inexact_step, headline
 from finetui_core.runs.labels import read_labels
 from finetui_core.runs.listing_cache import Kept, keep_runs, recall_runs
 from finetui_core.runs.liveness import Here, judge
@@ -245,6 +246,7 @@ class _OurRun:
         words, length = last_words(self._words, attempt), _number(point, "step_seconds")
         state = judge(attempt, heartbeat, *words, beat_age, length, here, queued)
         times = (identity.created, heartbeat.t if heartbeat else 0.0, attempt.started_at if attempt else 0.0)
+        marks = [text for text in (state.reason, headline(first_inexact_step(self._words))) if text]
         newer = f"written by a newer ftui (schema {identity.schema}); " if identity.schema > SCHEMA else ""
         return RunSummary(
             id=paths.id,
@@ -254,7 +256,7 @@ class _OurRun:
             method=identity.method,
             created=identity.created,
             state=state.state,
-            reason=newer + state.reason,
+            reason=newer + "; ".join(marks),
             step=int(_number(point, "step") or (heartbeat.step if heartbeat else 0)),
             total_steps=heartbeat.total_steps or None if heartbeat else None,
             loss=_number(point, "loss"),
@@ -279,7 +281,10 @@ class _OurRun:
             self._evaluations = survivors([*self._evaluations, *new], _is_evaluation)
             self._last = self._evaluations[-1] if self._evaluations else {}
             self._best = best_evaluation(self._evaluations)
-        self._words += [event for event in new if event.get("type") in ("finished", "error", "resumed")]
+        self._words += [event for event in new if event.get("type") in _WORDS]
+
+
+_WORDS = ("finished", "error", "resumed", "inexact")
 
 
 def _is_evaluation(event: Record) -> bool:

@@ -30,7 +30,7 @@ TEMPLATES = [
     for name, text, says, codes in [
         ("attributes", "{{ ''.__class__.__mro__[1].__subclasses__() }}" + _EVERY, "", (2, 3)),
         ("globals", "{{ cycler.__init__.__globals__.os.system('touch \"$CANARY\"') }}", "", (2, 3)),
-        ("globals through a filter", "{{ lipsum|attr('__globals__') }}" + _EVERY, "", (2, 3)),
+        ("globals through a filter", "{{ lipsum|attr('__globals__') }}" + _EVERY, "", (0, 2, 3)),
         ("format with attributes", "{{ '{0.__class__.__init__.__globals__}'.format(raise_exception) }}", "",
          (0, 2, 3)),
         ("a range of 10^12", "{% for i in range(10 ** 12) %}x{% endfor %}", "", (2, 3)),
@@ -38,7 +38,7 @@ TEMPLATES = [
         ("a text 10^9 times", "{{ 'a' * 10 ** 9 }}", _STOPPED, (2,)),
         ("padding of 10^9", "{{ ('%' ~ 10 ** 9 ~ 'd') % 1 }}", _STOPPED, (2,)),
         ("centred in 10^9", "{{ 'a'|center(10 ** 9) }}", _STOPPED, (2,)),
-        ("a power", "{{ 9 ** 9 ** 9 ** 9 }}", _STOPPED, (2,)),
+        ("a power", "{{ 9 ** (9 ** (9 ** 9)) }}", _STOPPED, (2,)),
         ("doubling", "{% set n = namespace(t='a') %}{% for i in range(99) %}{% set n.t = n.t ~ n.t %}{% endfor %}",
          _STOPPED, (2,)),
         ("a macro that calls itself", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "", (2, 3)),

@@ -56,7 +56,8 @@ peers: $(PEERS)/trl/.ready $(PEERS)/llamafactory/.ready $(PEERS)/litgpt/.ready
 
 $(PEERS)/%/.ready: tests/benchmarks/trainers/%.txt | $(VENV)/.ready
 	$(UV) venv -q --clear --python $(BIN)/python $(PEERS)/$*
-	$(UV) pip install -q --python $(PEERS)/$*/bin/python -r $< $(if $(strip $(UV_FIND_LINKS)),,--torch-backend=cpu)
+	$(UV) pip install -q --python $(PEERS)/$*/bin/python -r $< $(if $(strip $(UV_FIND_LINKS)),,--torch-backend=cpu) \
+	  $(addprefix --overrides ,$(wildcard tests/benchmarks/trainers/$*-overrides.txt))
 	@touch $@
 
 $(BIN)/python:

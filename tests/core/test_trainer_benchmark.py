@@ -1,6 +1,7 @@
-"""The benchmark against other trainers: same rows each time, nothing unequal compared, tables that say what was measured."""
+"""The benchmark against other trainers: rows are the same each time, and nothing unequal is compared."""
 
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "trainers"))
 
 import run
 from cases import LENGTHS, LONGEST, Case, Job, cases, read_job
-from chats import TURN, chats, tokenizer_of, write_chats
+from chats import TURN, chats, draw_length, tokenizer_of, write_chats
 from figures import Record, largest_difference, read_records, reason_not_comparable, rows_of, tables
+from systems import SYSTEMS
+
 from finetui_core.data.conversation import Conversation, Message
 from finetui_core.data.render import Example, renderer
-from systems import SYSTEMS
 
 CASE = Case("llama-40m", "skewed", "lora", "float32", 0.0, 4, 1, 2)
 TEMPLATE = (run.ROOT / "core/finetui_core/data/default_chat_template.jinja").read_text()
@@ -54,13 +56,16 @@ def test_rows_are_the_same_each_time_and_other_for_another_seed(length: str, tmp
 
 
 @pytest.mark.parametrize(
-    ("length", "median", "tenth"), [("short", 60, 110), ("skewed", 216, 645), ("long", 862, 990)]
+    ("length", "median", "tenth"), [("short", 60, 107), ("skewed", 216, 645), ("long", 862, 992)]
 )
 def test_lengths_are_those_of_the_distribution(length: str, median: int, tenth: int) -> None:
-    """A word is a token, so the lengths can be counted without a tokenizer; 2,000 chats, within a tenth."""
-    made = sorted(map(tokens_of, chats(length, 2000, 1)))
-    assert made[1000] == pytest.approx(median, rel=0.1) and made[1800] == pytest.approx(tenth, rel=0.12)
-    assert made[-1] <= LONGEST
+    """2,000 draws, so within a tenth of what is asked for; a word is a token, so chats have the lengths drawn."""
+    chance = random.Random(1)
+    drawn = sorted(draw_length(chance, length) for _ in range(2000))
+    assert drawn[1000] == pytest.approx(median, rel=0.1) and drawn[1800] == pytest.approx(tenth, rel=0.1)
+    assert drawn[-1] <= LONGEST
+    first = draw_length(random.Random(f"{length}/1"), length)
+    assert tokens_of(chats(length, 1, 1)[0]) == first
 
 
 def tokens_of(chat: list[dict[str, str]]) -> int:
@@ -97,9 +102,7 @@ def test_nan_other_rows_fewer_steps_and_another_validation_are_refused() -> None
         other = record("trainer")
         other["steps"][2][kind] += 1
         assert "step 3 had" in reason_not_comparable(other, record())
-    assert "2 steps, not 3" in reason_not_comparable(
-        record("trainer", steps=record()["steps"][:2]), record()
-    )
+    assert "2 steps, not 3" in reason_not_comparable(record("trainer", steps=record()["steps"][:2]), record())
     away = record("trainer", evaluation={"loss": 9.6, "tokens": 4000, "supervised": 1800, "seconds": 1})
     assert "the validation" in reason_not_comparable(away, record())
     assert largest_difference(record("trainer"), record()) == 0
@@ -176,7 +179,16 @@ def test_results_outlive_a_run_that_breaks_off(tmp_path: Path) -> None:
 
 def test_combinations_and_jobs_survive_their_file(tmp_path: Path) -> None:
     made = list(
-        cases(["llama-40m"], ["short"], ["lora", "full"], ["float32"], [0.0, 0.05], rows_per_step=16, warmup=2, steps=3)
+        cases(
+            ["llama-40m"],
+            ["short"],
+            ["lora", "full"],
+            ["float32"],
+            [0.0, 0.05],
+            rows_per_step=16,
+            warmup=2,
+            steps=3,
+        )
     )
     assert [(one.method, one.dropout) for one in made] == [("lora", 0.0), ("lora", 0.05), ("full", 0.0)]
     assert (made[0].rows_per_pass, made[0].passes) == (8, 2)

@@ -1,4 +1,4 @@
-"""What is trained: model shapes, lengths of chats, methods. Plain data, that the environment of every trainer reads."""
+"""What is trained: model shapes, lengths of chats, methods. Plain data, read in the environment of every trainer."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,6 +126,4 @@ class Job:
 def read_job(path: Path) -> Job:
     values = json.loads(path.read_text(encoding="utf-8"))
     case = Case(**values.pop("case"))
-    return Job(
-        case, values["system"], Path(values["folder"]), Path(values["out"]), values["threads"]
-    )
+    return Job(case, values["system"], Path(values["folder"]), Path(values["out"]), values["threads"])

@@ -21,7 +21,7 @@ TWO_TURNS = 0.22  # the share of chats with two questions, where the length allo
 
 
 def draw_length(chance: random.Random, name: str) -> int:
-    """Tokens of one chat: "short" has a median of 60, "skewed" one of 216 and a tenth above 645, "long" 700 to 1024."""
+    """Tokens of one chat: "short" has a median of 60, "skewed" of 216 and a tenth above 645, "long" 700 to 1024."""
     if name == "short":
         return _clipped(chance.lognormvariate(math.log(60), 0.45), 200)
     if name == "skewed":

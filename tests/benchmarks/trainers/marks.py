@@ -24,9 +24,7 @@ class Marks:
 
     def evaluation(self, seconds: float, cpu: float, loss: float, supervised: int, tokens: int) -> None:
         """The validation rows were evaluated, in so many seconds of the clock and of the processor."""
-        self._note(
-            "evaluation", seconds=seconds, of_cpu=cpu, loss=loss, supervised=supervised, tokens=tokens
-        )
+        self._note("evaluation", seconds=seconds, of_cpu=cpu, loss=loss, supervised=supervised, tokens=tokens)
 
     def end(self, packages: Sequence[str], **others: str) -> None:
         """The work is done; notes the largest resident set and the versions of what did it."""

@@ -4,8 +4,8 @@
     python tests/benchmarks/trainers/run.py --out trainers.json [--quick]
     python tests/benchmarks/trainers/run.py --out trainers.json --table [--write]
 
-Records are added to the file as they come, one line of JSON each. --table prints the tables of a file, and --write puts
-them into docs/performance.md. How it is measured is said there.
+Records are added to the file as they come, one line of JSON each. --table prints the tables of a file, and --write
+puts them into docs/performance.md, which says how it is measured.
 """
 
 import argparse

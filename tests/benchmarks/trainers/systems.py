@@ -20,7 +20,9 @@ class System:
 
 SYSTEMS: Mapping[str, System] = {
     "ours": System("ftui", "with_ours.py", "", "its own recipe, tokenisation and preflight included"),
-    "trl-default": System("TRL SFTTrainer, default", "with_trainer.py", "trl", "activation checkpointing is on"),
+    "trl-default": System(
+        "TRL SFTTrainer, default", "with_trainer.py", "trl", "activation checkpointing is on"
+    ),
     "trl-no-checkpointing": System(
         "TRL, no checkpointing", "with_trainer.py", "trl", "gradient_checkpointing=False"
     ),
@@ -40,7 +42,10 @@ SYSTEMS: Mapping[str, System] = {
     ),
     "trainer": System("transformers Trainer", "with_trainer.py", "trl", "its defaults"),
     "llamafactory": System(
-        "LLaMA-Factory", "with_llamafactory.py", "llamafactory", "its defaults; activation checkpointing is on"
+        "LLaMA-Factory",
+        "with_llamafactory.py",
+        "llamafactory",
+        "its defaults; activation checkpointing is on",
     ),
     "litgpt": System("litgpt", "with_litgpt.py", "litgpt", "its own loop and model"),
 }

@@ -53,7 +53,11 @@ def evaluate(trainer: Any, marks: Marks) -> None:
         nonlocal summed, tokens, supervised
         here = counts(inputs)
         answer = prediction_step(model, inputs, *rest, **named)
-        summed, tokens, supervised = summed + float(answer[0]) * here[1], tokens + here[0], supervised + here[1]
+        summed, tokens, supervised = (
+            summed + float(answer[0]) * here[1],
+            tokens + here[0],
+            supervised + here[1],
+        )
         return answer
 
     trainer.prediction_step = counted_step

@@ -1,15 +1,27 @@
 """Trains a job with LLaMA-Factory: `python with_llamafactory.py JOB`.
 
-Its own command's entry is called with the settings that its YAML files have; all others are its defaults. It reads the
-rows as a data set that it has tokenised before (`tokenized_path`), and continues the adapter that ours begins with.
+Its own command's entry is called with the settings that its YAML files have; all others are its defaults. It reads
+the rows as a data set that it has tokenised before (`tokenized_path`), and continues the adapter that ours begins with.
 """
 
 import sys
 import types
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-from cases import ADAPTER, LEARNING_RATE, LONGEST, LORA_ALPHA, LORA_R, MODEL, ROWS_PER_PASS, SEED, Job, read_job
+from cases import (
+    ADAPTER,
+    LEARNING_RATE,
+    LONGEST,
+    LORA_ALPHA,
+    LORA_R,
+    MODEL,
+    ROWS_PER_PASS,
+    SEED,
+    Job,
+    read_job,
+)
 from marks import Marks, marks_in
 from watching import evaluate, watch_steps
 
@@ -32,6 +44,7 @@ def settings_of(job: Job) -> dict[str, Any]:
         "finetuning_type": case.method,
         **(adapters if case.method == "lora" else {}),
         "template": "default",
+        "dataset": "rows",  # a name that it wants, and does not look up where there is a tokenised one
         "tokenized_path": str(tokenised(job)),
         "cutoff_len": LONGEST,
         "disable_shuffling": True,
@@ -60,7 +73,13 @@ def tokenised(job: Job) -> Path:
     parts = {}
     for name, rows in (("train", job.rows["train"]), ("validation", job.rows["val"])):
         made = [
-            {**row, "attention_mask": [1] * len(row["input_ids"]), "images": None, "videos": None, "audios": None}
+            {
+                **row,
+                "attention_mask": [1] * len(row["input_ids"]),
+                "images": None,
+                "videos": None,
+                "audios": None,
+            }
             for row in rows
         ]
         parts[name] = Dataset.from_list(made)
@@ -71,7 +90,9 @@ def tokenised(job: Job) -> Path:
 
 def stand_in_for_audio() -> None:
     """It imports torchaudio, of which there is no build beside a torch for processors; no row here has sound."""
-    sys.modules.setdefault("torchaudio", types.ModuleType("torchaudio"))
+    module = types.ModuleType("torchaudio")
+    module.__spec__ = ModuleSpec("torchaudio", None)
+    sys.modules["torchaudio"] = module
 
 
 def watched(marks: Marks) -> None:

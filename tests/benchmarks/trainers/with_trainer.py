@@ -8,9 +8,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cases import ADAPTER, LEARNING_RATE, LONGEST, LORA_ALPHA, LORA_R, MODEL, ROWS_PER_PASS, SEED, Job, read_job
+from cases import (
+    ADAPTER,
+    LEARNING_RATE,
+    LONGEST,
+    MODEL,
+    ROWS_PER_PASS,
+    SEED,
+    Job,
+    read_job,
+)
 from marks import marks_in
-from watching import IGNORED, evaluate, watch_steps
+from watching import evaluate, watch_steps
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "trl", "datasets")
 EXACT_AND_FAST = {"gradient_checkpointing": False}
@@ -79,7 +88,7 @@ def trl_trainer(job: Job) -> Any:
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer
 
-    rows = {name: _masked(part) for name, part in job.rows.items()}
+    rows = job.rows
     settings = {"max_length": LONGEST, **settings_of(job), **TRL_SETTINGS[job.system]}
     if job.system == "trl-packing":
         settings |= _packs_of_steps(job, rows["train"])
@@ -90,17 +99,6 @@ def trl_trainer(job: Job) -> Any:
         eval_dataset=Dataset.from_list(rows["val"]),
         processing_class=AutoTokenizer.from_pretrained(job.folder / MODEL),
     )
-
-
-def _masked(rows: list[dict[str, list[int]]]) -> list[dict[str, list[int]]]:
-    """As TRL leaves them once it has tokenised chats with `assistant_only_loss`."""
-    return [
-        {
-            "input_ids": row["input_ids"],
-            "assistant_masks": [int(label != IGNORED) for label in row["labels"]],
-        }
-        for row in rows
-    ]
 
 
 def _packs_of_steps(job: Job, rows: list[dict[str, list[int]]]) -> dict[str, int]:

@@ -28,10 +28,10 @@ def counted(record: Record) -> list[dict[str, Any]]:
     return list(record["steps"][record["case"]["warmup"] :])
 
 
-def tokens_per_second(record: Record) -> float:
-    """Tokens that are no padding, over the clock's seconds of the counted steps."""
+def tokens_per_second(record: Record, of: str = "seconds") -> float:
+    """Tokens that are no padding, over the clock's seconds of the counted steps, or over the processor's ("cpu")."""
     steps = counted(record)
-    return float(sum(one["tokens"] for one in steps) / sum(one["seconds"] for one in steps))
+    return float(sum(one["tokens"] for one in steps) / sum(one[of] for one in steps))
 
 
 def evaluated_per_second(record: Record) -> float:
@@ -79,9 +79,10 @@ def largest_difference(record: Record, base: Record) -> float:
 class Row:
     """A system's medians over its rounds.
 
-    `faster` and `evaluates_faster` are how many times as many tokens a second ours has, one for each round; empty
-    where the work was not the same, and `problem` says why. Where the system cannot keep the rows of a step together
-    by design, `faster` is there and `apart` is true. `loss_difference` is the largest in any round.
+    `faster` and `evaluates_faster` are how many times as many tokens a second ours has, one for each round, and
+    `cheaper` how many times as many a second of the processor; empty where the work was not the same, and `problem`
+    says why. Where the system cannot keep the rows of a step together by design, they are there and `apart` is true.
+    `loss_difference` is the largest in any round.
     """
 
     system: str
@@ -92,6 +93,7 @@ class Row:
     first_step: float
     evaluated: float
     faster: tuple[float, ...]
+    cheaper: tuple[float, ...]
     evaluates_faster: tuple[float, ...]
     loss_difference: float | None
     apart: bool
@@ -114,7 +116,7 @@ def _row(system: str, records: Sequence[Record], base: dict[int, Record]) -> Row
     problems = [one["problem"] for one in records if one["problem"]]
     if not done:
         nothing: tuple[float, ...] = ()
-        return Row(system, 0, 0, 0, 0, 0, 0, nothing, nothing, None, False, problems[0])
+        return Row(system, 0, 0, 0, 0, 0, 0, nothing, nothing, nothing, None, False, problems[0])
     pairs = [(one, base[one["round"]]) for one in done if one["round"] in base]
     is_same = SYSTEMS[system].same_rows
     if is_same:
@@ -130,6 +132,7 @@ def _row(system: str, records: Sequence[Record], base: dict[int, Record]) -> Row
         statistics.median(one["steps"][0]["seconds"] for one in done),
         statistics.median(map(evaluated_per_second, done)),
         tuple(tokens_per_second(other) / tokens_per_second(one) for one, other in compared),
+        tuple(tokens_per_second(other, "cpu") / tokens_per_second(one, "cpu") for one, other in compared),
         tuple(evaluated_per_second(other) / evaluated_per_second(one) for one, other in compared),
         max((largest_difference(one, other) for one, other in pairs), default=None) if is_same else None,
         not is_same,
@@ -145,6 +148,7 @@ HEADS = (
     "processor s a step",
     "tokens/s",
     "ftui is faster by",
+    "by processor time",
     "peak MB",
     "first step after s",
     "evaluation tokens/s",
@@ -225,6 +229,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.cpu:.2f}",
         f"{row.rate:,.0f}",
         "" if is_base else _times(row.faster),
+        "" if is_base else _times(row.cheaper),
         f"{row.peak_rss / 1e6:,.0f}",
         f"{row.first_step:.1f}",
         f"{row.evaluated:,.0f}",

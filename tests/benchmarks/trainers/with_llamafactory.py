@@ -1,7 +1,7 @@
 """Trains a job with LLaMA-Factory: `python with_llamafactory.py JOB`.
 
 Its own command's entry is called with the settings that its YAML files have; all others are its defaults. It reads
-the rows as a data set that it has tokenised before (`tokenized_path`), and continues the adapter that ours begins with.
+the rows as a data set that it has tokenised before (`tokenized_path`), and goes on from the adapter that ours has.
 """
 
 import sys

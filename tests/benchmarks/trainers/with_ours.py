@@ -105,7 +105,7 @@ def export(job: Job) -> None:
 
 
 def _row(ids: Any, mask: Any) -> dict[str, list[int]]:
-    """Labels as transformers has them: -100 where nothing is learned; the first token has nothing that predicts it."""
+    """Labels as transformers has them: -100 where nothing is learned, as in the first token of a row."""
     labels = [int(one) if learned else -100 for one, learned in zip(ids, mask, strict=True)]
     return {"input_ids": ids.tolist(), "labels": [-100, *labels[1:]]}
 

@@ -13,7 +13,10 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell pip config get global.fin
 TORCH_BACKEND ?= $(if $(strip $(UV_FIND_LINKS)),,auto)
 INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e '.[train]' --group dev
 
-.PHONY: demo test test-slow walk pictures check format lock clean
+# The other trainers, for tests/benchmarks/trainers: an environment each, with torch for the processor.
+PEERS ?= .venv-peers
+
+.PHONY: demo test test-slow walk pictures check format lock peers clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ftui demo
@@ -48,6 +51,14 @@ format: $(VENV)/.ready
 lock: $(VENV)/.ready
 	UV_FIND_LINKS= $(UV) pip compile -q --universal --python-version 3.11 --extra train --group dev \
 	  --no-annotate --no-header -c torch.pin pyproject.toml -o constraints.txt
+
+peers: $(PEERS)/trl/.ready $(PEERS)/llamafactory/.ready $(PEERS)/litgpt/.ready
+
+$(PEERS)/%/.ready: tests/benchmarks/trainers/%.txt | $(VENV)/.ready
+	$(UV) venv -q --clear --python $(BIN)/python $(PEERS)/$*
+	$(UV) pip install -q --python $(PEERS)/$*/bin/python -r $< $(if $(strip $(UV_FIND_LINKS)),,--torch-backend=cpu) \
+	  $(addprefix --overrides ,$(wildcard tests/benchmarks/trainers/$*-overrides.txt))
+	@touch $@
 
 $(BIN)/python:
 	@if $(PYTHON) -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \

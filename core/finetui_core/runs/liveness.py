@@ -133,6 +133,11 @@ def judge(
 def _in_queue(queued: Queued) -> RunState:
     if queued.place is not None:
         return RunState("queued", "waits in the queue", queued.since)
+    if queued.job is not None:
+        see = f"queued in Slurm as job {queued.job}; see it with: squeue -j {queued.job}"
+        return RunState(
+            "queued", see if queued.job else "waits for somebody to submit job.sbatch", queued.since
+        )
     if queued.fault:
         return RunState("failed", f"the queue could not start it: {queued.fault}", queued.since)
     return RunState("stopped", "taken out of the queue before it began", queued.since)

@@ -27,6 +27,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.files import write_atomically
 from finetui_core.hardware.oom import oom_kills
 from finetui_core.runs import exit_codes
+from finetui_core.runs.command import ENDPOINT
 from finetui_core.runs.liveness import WAITING, signal_name
 from finetui_core.runs.mailbox import finish, pending
 from finetui_core.runs.paths import RunPaths
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.node,
         int(launch.get("nnodes", 1)),
         int(launch.get("nproc_per_node", 1)),
-        launch.get("rdzv_endpoint"),
+        os.environ.get(ENDPOINT) or launch.get("rdzv_endpoint"),
     )
     stop = Stop()
     stop.listen()

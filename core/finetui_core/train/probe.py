@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -189,13 +189,16 @@ def _phase(name: Phase, found: Found, peaks: Peaks, announce: Any) -> Iterator[N
 
 
 def _train(session: Session, found: Found) -> None:
-    """Three steps; the heaviest comes again at last, since the optimizer has its moments only after a step."""
+    """Three steps; the heaviest comes again at last, since the optimizer has its moments only after a step.
+
+    Of several processes each is the one with the largest pass.
+    """
     first, second = heaviest_steps(
-        session.schedule, session.data.train.lengths, session.layout, session.processes
+        session.schedule, session.data.train.lengths, session.layout, session.processes.count
     )
-    for step in (first, second, first):
+    for step, process in (first, second, first):
         began = time.perf_counter()
-        result = train_step(session, step)
+        result = train_step(replace(session, processes=replace(session.processes, index=process)), step)
         _wait_for(session.device)
         found.step_seconds.append(time.perf_counter() - began)
         found.tokens.append(result.tokens)

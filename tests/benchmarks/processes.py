@@ -24,8 +24,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "core"), str(ROOT / "tests"), str(ROOT / "tests" / "benchmarks")]
 
-from finetui_core.cli.train import make_run  # noqa: E402
 from nonfinite_cost import write_model  # noqa: E402
+
+from finetui_core.cli.train import make_run  # noqa: E402
 from training import RECIPE  # noqa: E402
 
 _QUIET = ("eval.meters=false", "eval.samples=0", "data.val_fraction=0", "data.overlength=truncate")
@@ -143,7 +144,8 @@ def main() -> int:
                 subprocess.Popen(command, env={**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank})
                 for rank in ("0", "1")
             ]
-            if any([one.wait() for one in both]):
+            codes = [one.wait() for one in both]
+            if any(codes):
                 return 1
     return 0
 

@@ -78,6 +78,6 @@ def test_no_process_could_give_a_row_away_and_end_the_step_earlier(
 
 
 def test_one_row_of_many_tokens_weighs_as_much_as_many_short_ones() -> None:
-    lengths = {0: 900, **{number: 100 for number in range(1, 16)}}
+    lengths = {0: 900, **dict.fromkeys(range(1, 16), 100)}
     long, short = shares(list(lengths), lengths, 2)
     assert (sum(lengths[row] for row in long), sum(lengths[row] for row in short)) == (1200, 1200)

@@ -405,8 +405,8 @@ class LaunchOptions(BaseModel):
     )
     sharding: Sharding = Field(
         default="none",
-        description="What each of several processes holds: all weights, or with full a part of weights, gradients and "
-        "optimizer state, so that a larger model fits.",
+        description="What each of several processes holds: all weights, or with full a part of weights, gradients "
+        "and optimizer state, so that a larger model fits.",
         json_schema_extra=_about("all", sources.FSDP),
     )
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _AS_MUCH_ATTENTION = 6 * 4096
-"""The length of a row whose attention takes as long as all else: a layer of width h multiplies 24 h² times for a token,
-and 4 h times for each token that it attends to. Models from 1 to 8 billion parameters are about 4096 wide.
+"""The length of a row whose attention takes as long as all else: for each token a layer of width h multiplies 24 h²
+times, and 4 h times for each token that is attended to. Models from 1 to 8 billion parameters are about 4096 wide.
 """
 
 

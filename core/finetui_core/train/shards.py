@@ -1,7 +1,7 @@
 """Weights, gradients and optimizer state in parts, one on each process: torch's fully_shard (FSDP2).
 
-A process holds a 1/n part of every tensor. The whole of a layer is put together while it computes, and is dropped after
-it. So all processes run the same number of passes, one after the other, whoever has rows for them.
+A process holds a 1/n part of every tensor. The whole of a layer is put together while it computes, and is dropped
+after it. So all processes run the same number of passes, one after the other, whoever has rows for them.
 https://docs.pytorch.org/docs/stable/distributed.fsdp.fully_shard.html
 """
 

@@ -67,10 +67,11 @@ def run_job(paths: RunPaths, environment: Mapping[str, str], signals: Signals) -
     signals.pass_on()
     code = supervisor.wait()
     _end(others)
-    view.refresh()
-    _say(f"{paths.id}: {view.state.state}, {view.state.reason}")
+    after = RunView(paths)
+    after.refresh()
+    _say(f"{paths.id}: {after.state.state}, {after.state.reason}")
     job = environment.get("SLURM_JOB_ID", "")
-    if signals.time_is_up and view.state.state != "finished" and job:
+    if signals.time_is_up and after.state.state != "finished" and job:
         went = requeue(paths, job)
         _say(f"job {job} goes back into the queue" if went else f"job {job} could not be queued again")
     return code

@@ -37,17 +37,19 @@ def parse_options(written: Sequence[str], settings: Mapping[str, object]) -> dic
     """
     found: dict[str, object] = {}
     problems: list[Problem] = []
-    pairs = [(key, value, f"slurm.{shown(key)} of the settings") for key, value in settings.items()]
+    pairs: list[tuple[str, object, str]] = [
+        (key, value, f"slurm.{shown(key)} of the settings") for key, value in settings.items()
+    ]
     for item in written:
         key, equals, value = item.partition("=")
         if not equals:
             problems.append(Problem(f"--slurm {shown(item)} has no value", hint="write KEY=VALUE"))
             continue
         pairs.append((key, value, "--slurm"))
-    for key, value, where in pairs:
-        if fault := fault_of(key, value):
+    for key, given, where in pairs:
+        if fault := fault_of(key, given):
             problems.append(Problem(fault, where, HINT))
-        found[key] = value
+        found[key] = given
     if problems:
         raise InputError(problems)
     return {key: str(value) for key, value in found.items()}

@@ -25,7 +25,7 @@ import msgspec
 import torch
 
 from finetui_core.data.reading import load_config
-from finetui_core.errors import InputError, first_line
+from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.preflight.figures import Kind, Memory, OutOfMemory, Phase, Probed
 from finetui_core.preflight.probe import Line
 from finetui_core.recipe.options import Recipe
@@ -140,6 +140,11 @@ def measure(paths: RunPaths, recipe: Recipe, announce: Any) -> Probed:
 
 
 def _measure(paths: RunPaths, recipe: Recipe, found: Found, announce: Any) -> None:
+    if recipe.launch.sharding == "full" and recipe.launch.world_size > 1:
+        what = (
+            'with launch.sharding = "full" one process alone cannot be tried: it holds a part of the weights'
+        )
+        raise InputError(Problem(what, "launch.sharding", "Rely on the figures that are reckoned."))
     accelerator, _ = start_processes(recipe)
     device = accelerator.device
     found.device = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

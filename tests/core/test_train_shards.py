@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from finetui_core.runs import exit_codes
+from finetui_core.runs.checkpoints import newest_valid
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
-from forked_ranks import train_ranks
+from forked_ranks import start_ranks, train_ranks
 from training import events, new_run, train_here, write_project
 
 SETTINGS = (
@@ -70,3 +72,22 @@ def test_sharded_and_whole_weights_train_alike_and_go_on_from_each_other(tmp_pat
     shutil.rmtree(sharded.checkpoint(4))
     assert train_here(sharded, 3, inexact=True) == 0
     assert events(sharded, "inexact")[0]["step"] == 2
+
+
+def test_a_lost_process_is_named_and_leaves_the_newest_checkpoint(tmp_path: Path) -> None:
+    """No process has all weights, so that nothing is saved on the way."""
+    recipe = write_project(tmp_path, rows=24)
+    longer = ("train.max_steps=5000", "save.steps=5", "launch.sharding='full'")
+    paths = new_run(recipe, *SETTINGS, *longer)
+    ranks, store = start_ranks(paths, 1)
+    while not paths.checkpoint(5).exists():
+        assert ranks[0].is_alive()
+        ranks[0].join(0.05)
+    ranks[1].kill()
+    for rank in ranks:
+        rank.join(120)
+    del store
+    assert ranks[0].exitcode == exit_codes.LOST_PEER
+    assert f"rank 1 (pid {ranks[1].pid})" in paths.log(1).read_text()
+    newest, passed_over = newest_valid(paths.checkpoints)
+    assert newest is not None and newest.step % 5 == 0 and not passed_over

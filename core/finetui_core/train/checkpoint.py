@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 
 from finetui_core.runs.checkpoints import STAGING, Files
 from finetui_core.runs.manifest import Buffer
-from finetui_core.train.shards import DTensor, part_for, put
+from finetui_core.train.shards import part_for, put
 from finetui_core.train.tensor_file import Fetch, content
 
 STATE = "trainer_state.json"

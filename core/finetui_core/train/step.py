@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetui_core.train.attention import attention
@@ -16,7 +17,7 @@ from finetui_core.train.forward import attention_for, summed_loss, supervised_to
 from finetui_core.train.nonfinite import nonfinite_in
 from finetui_core.train.schedule import learning_rate_at
 from finetui_core.train.setup import Session, inner_model
-from finetui_core.train.shards import DTensor, own_part, squared_norm
+from finetui_core.train.shards import own_part, squared_norm
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from finetui_core.runs.mailbox import finish, pending
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name
 from finetui_core.runs.records import NodeEnd, read_small
+from finetui_core.runs.tail import read_records
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.secrets import redact_output
 
@@ -342,13 +343,19 @@ def _tell(paths: RunPaths, attempt: int, group: Group, cause: Cause) -> None:
     if group.node != 0:
         end = NodeEnd(cause.code, cause.what, cause.by_peer)
         return write_atomically(paths.node_end(attempt, group.node), msgspec.json.encode(end))
-    if cause.told:
+    if cause.told and _has_said_why(paths, attempt):
         return None
     kinds = {exit_codes.LOST_PEER: "lost_peer", exit_codes.BAD_INPUT: "input"}
     problem = {"what": cause.what, "where": "", "hint": ""}
     writer = RunWriter(paths, attempt)  # rank 0, which wrote before, has ended
     writer.event("error", kind=kinds.get(cause.code, "crash"), problems=[problem])
     return writer.close()
+
+
+def _has_said_why(paths: RunPaths, attempt: int) -> bool:
+    """Whether rank 0 recorded its error: where it waited in a message of torch's own it could only end."""
+    events = read_records(paths.events)
+    return any(one.get("type") == "error" and one.get("attempt") == attempt for one in events)
 
 
 def _text(message: object) -> str:

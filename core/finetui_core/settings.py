@@ -9,6 +9,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import config_folder
 from finetui_core.keymap import Actions, Keys, read_keymap
+from finetui_core.runs.slurm_options import HINT, fault_of
 from finetui_core.themes import DEFAULT
 from finetui_core.toml_file import Fault, nearest, placed, read_toml, shown
 
@@ -23,6 +24,7 @@ class Settings:
     refresh_seconds: float = 1.0
     mouse: bool = True
     keys: Keys = field(default_factory=dict)
+    slurm: Mapping[str, str] = field(default_factory=dict)
 
 
 MEANINGS: Mapping[str, tuple[str, str]] = {
@@ -41,6 +43,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "keys": (
         "a table of actions with a key or a list of keys each",
         "Other keys for actions. What is not named keeps the keys that it has by itself.",
+    ),
+    "slurm": (
+        "a table of options of sbatch, each a text",
+        "What every job of `ftui train --launch slurm` asks for; `--slurm KEY=VALUE` comes before it.",
     ),
 }
 """Setting → what it may be, and what it does; for docs/settings.md and the words of the faults."""
@@ -92,6 +98,13 @@ def _faults(values: Mapping[str, Any], themes: Collection[str]) -> Iterator[Faul
         yield _wrong("refresh_seconds", seconds)
     if not isinstance(values.get("mouse", True), bool):
         yield _wrong("mouse", values["mouse"])
+    slurm = values.get("slurm", {})
+    if not isinstance(slurm, dict):
+        yield _wrong("slurm", slurm)
+        return
+    for key, value in slurm.items():
+        if fault := fault_of(key, value):
+            yield Fault(("slurm", key), fault, HINT)
 
 
 def _wrong(name: str, value: object) -> Fault:

@@ -23,7 +23,7 @@ from finetui_core.recipe.options import Recipe
 from finetui_core.runs.paths import RunPaths
 from finetui_core.train import probe as process
 from finetui_core.train.batches import Schedule
-from finetui_core.train.evaluation import ALONE, groups_of
+from finetui_core.train.evaluation import groups_of
 from finetui_core.train.forward import Layout
 from finetui_core.train.heaviest import heaviest_steps
 from training import write_project, write_rows
@@ -270,5 +270,5 @@ def test_the_heaviest_steps_are_those_of_a_look_at_all(
         return max(sizes), sum(of_rows.values())
 
     weights = sorted((weight(step) for step in range(1, steps + 1)), reverse=True)
-    found = heaviest_steps(schedule, np.array(lengths), layout, ALONE)
-    assert [weight(step) for step in found] == (weights[:2] if steps > 1 else weights * 2)
+    found = heaviest_steps(schedule, np.array(lengths), layout, 1)
+    assert [weight(step) for step, _ in found] == (weights[:2] if steps > 1 else weights * 2)

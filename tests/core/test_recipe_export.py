@@ -71,6 +71,8 @@ def without_contradictions(tables: dict[str, Any]) -> None:
         launch.pop("nnodes", None)
         launch.pop("rdzv_endpoint", None)
     quantize = model.pop("quantize", "none")
+    if train.get("method") == "qlora" or model.get("dtype") == "float16":
+        launch.pop("sharding", None)
     if train.get("method") == "qlora" and quantize != "none":
         model["quantize"] = quantize
     if "val" in data:

@@ -55,7 +55,7 @@ ONE_FAULT = {
     "a name like none": (
         HEAD + "[launch]\nzzz = 1",
         "r.toml:6:1", 'unknown option "zzz" in [launch]',
-        "[launch] has nproc_per_node, nnodes, rdzv_endpoint, max_restarts",
+        "[launch] has nproc_per_node, nnodes, rdzv_endpoint, max_restarts, sharding",
     ),
     "misspelt table": (
         HEAD + "[trayn]\nseed = 1",

@@ -25,7 +25,7 @@ lora: r lora_alpha lora_dropout target_modules use_rslora use_dora modules_to_sa
 eval: steps per_device_eval_batch_size max_rows early_stopping_patience samples sample_max_new_tokens
     forgetting_probe meters
 save: steps minutes total_limit keep_best
-launch: nproc_per_node nnodes rdzv_endpoint max_restarts
+launch: nproc_per_node nnodes rdzv_endpoint max_restarts sharding
 cost: gpu_hour_price currency
 """
 

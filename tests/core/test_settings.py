@@ -123,7 +123,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
     max_leaves=9,
 ).filter(lambda value: value is not None)
-names = st.sampled_from(["theme", "refresh_seconds", "mouse", "keys", "else"])
+names = st.sampled_from(["theme", "refresh_seconds", "mouse", "keys", "slurm", "else"])
 
 
 @given(st.dictionaries(names, values, max_size=4))
@@ -174,11 +174,12 @@ INTERFACE = Interface(ACTIONS, Path(__file__).parents[2] / "themes")
 
 
 def test_the_command_shows_what_holds(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "settings.toml").write_text('mouse = false\n[keys]\nrun.pause = "P"\n')
+    text = 'mouse = false\n[slurm]\npartition = "gpu"\n[keys]\nrun.pause = "P"\n'
+    (home / "settings.toml").write_text(text)
     assert main(["settings", "show"], INTERFACE) == 0
     assert capsys.readouterr().out == (
         'theme = "ftui-dark"  # the default\nrefresh_seconds = 1.0  # the default\nmouse = false\n'
-        'keys."run.pause" = ["P"]\n'
+        'slurm.partition = "gpu"\nkeys."run.pause" = ["P"]\n'
     )
     assert main(["settings", "show", "--json"], INTERFACE) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -9,6 +9,7 @@ from finetui_core.train.batches import (
     packed_passes,
     padded_passes,
     share_of_process,
+    shares,
 )
 
 row_lengths = st.lists(st.integers(1, 300), min_size=1, max_size=40).map(lambda xs: dict(enumerate(xs)))
@@ -58,5 +59,25 @@ def test_padded_passes_hold_every_row_once_and_similar_lengths(lengths: dict[int
 
 @given(lengths=row_lengths, count=st.integers(1, 5))
 def test_processes_share_the_rows_of_a_step(lengths: dict[int, int], count: int) -> None:
-    shares = [share_of_process(list(lengths), lengths, index, count) for index in range(count)]
-    assert sorted(row for share in shares for row in share) == sorted(lengths)
+    dealt = shares(list(lengths), lengths, count)
+    assert sorted(row for share in dealt for row in share) == sorted(lengths)
+    assert dealt == [share_of_process(list(lengths), lengths, index, count) for index in range(count)]
+
+
+@given(lengths=row_lengths, count=st.integers(1, 5))
+def test_no_process_could_give_a_row_away_and_end_the_step_earlier(
+    lengths: dict[int, int], count: int
+) -> None:
+    def work(share: list[int]) -> int:
+        return sum(lengths[row] * (6 * 4096 + lengths[row]) for row in share)
+
+    dealt = shares(list(lengths), lengths, count)
+    busiest = max(dealt, key=work)
+    least = min(map(work, dealt))
+    assert all(least + work([row]) >= work(busiest) for row in busiest)
+
+
+def test_one_row_of_many_tokens_weighs_as_much_as_many_short_ones() -> None:
+    lengths = {0: 900, **dict.fromkeys(range(1, 16), 100)}
+    long, short = shares(list(lengths), lengths, 2)
+    assert (sum(lengths[row] for row in long), sum(lengths[row] for row in short)) == (1200, 1200)

@@ -10,9 +10,11 @@ from finetui_core.errors import InputError, Problem, RunFailed
 from finetui_core.runs.liveness import SUPERVISOR_GONE
 from finetui_core.runs.mailbox import COMMANDS, send
 from finetui_core.runs.orphans import end_orphan
-from finetui_core.runs.paths import find_run, runs_root
+from finetui_core.runs.paths import RunPaths, find_run, runs_root
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import Queued, read_small
 from finetui_core.runs.restarts import Rules
+from finetui_core.runs.slurm import call_off, cancel
 from finetui_core.runs.watching import patience
 
 ENDING = ("stop", "abort")
@@ -36,6 +38,9 @@ def run(options: argparse.Namespace) -> int:
     paths = find_run(options.runs or runs_root(), options.run)
     view = RunView(paths)
     view.refresh()
+    queued = read_small(paths.queued, Queued)
+    if view.state.state == "queued" and queued is not None and queued.job is not None:
+        return _in_slurm(paths, queued, options.action)
     if not view.state.live:
         raise InputError(
             Problem(
@@ -51,6 +56,24 @@ def run(options: argparse.Namespace) -> int:
         data_json({"id": asked, "run": paths.id, "command": options.action, "status": status})
     elif options.no_wait:
         talk(f"{options.action}: {status}")
+    return 0
+
+
+def _in_slurm(paths: RunPaths, queued: Queued, action: str) -> int:
+    """End a run before its job has begun. Raises InputError for all else, and where Slurm cannot be asked here."""
+    waits = f"{paths.id} waits in Slurm" + (f" as job {queued.job}" if queued.job else "")
+    if action not in ENDING:
+        raise InputError(
+            Problem(f"{waits}, so that there is nothing to {action} yet", hint="See: squeue --me")
+        )
+    if queued.job and not cancel(paths, queued):
+        hint = f"On a host of the cluster type: scancel {queued.job}"
+        raise InputError(Problem(f"{waits}, and Slurm could not be asked here to cancel it", hint=hint))
+    if not queued.job:
+        call_off(paths, queued)
+    talk(
+        f"{action}: {waits.replace('waits', 'waited')} and does so no more; begin it with: ftui resume {paths.id}"
+    )
     return 0
 
 

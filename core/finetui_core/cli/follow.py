@@ -11,6 +11,7 @@ from typing import Any
 from finetui_core.cli.say import data_json, talk
 from finetui_core.runs.foreign import ForeignView
 from finetui_core.runs.inexact import headline
+from finetui_core.runs.liveness import IN_QUEUE
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.sentences import event_sentence
 from finetui_core.text import visible
@@ -108,7 +109,7 @@ def progress_line(view: View) -> str:
 
 def _phase(view: View) -> str:
     if view.state.state == "queued":
-        return "waiting in the queue"
+        return "waiting in the queue" if view.state.reason == IN_QUEUE else view.state.reason
     if view.state.state == "restarting":
         return view.state.reason
     phase = view.heartbeat.phase if view.heartbeat else "starting"

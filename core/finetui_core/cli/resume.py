@@ -16,7 +16,7 @@ from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import newest_valid
 from finetui_core.runs.paths import RunPaths, find_run, runs_root
 from finetui_core.runs.reader import RunView
-from finetui_core.runs.records import content_of
+from finetui_core.runs.records import Queued, content_of, read_small
 from finetui_core.runs.supervisor import is_locked
 
 _LETS_GO_WITHIN = 5.0
@@ -47,6 +47,10 @@ def run(options: argparse.Namespace) -> int:
                 hint=f"Watch it with: ftui watch {paths.id}",
             )
         )
+    queued = read_small(paths.queued, Queued)
+    if view.state.state == "queued" and queued is not None and queued.job is not None:
+        hint = f"To train here instead, first type: ftui ctl {paths.id} stop"
+        raise InputError(Problem(f"{paths.id} is not to be started here: it {view.state.reason}", hint=hint))
     if view.state.state == "finished":
         raise InputError(
             Problem(

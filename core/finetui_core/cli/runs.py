@@ -52,7 +52,9 @@ def run(options: argparse.Namespace) -> int:
         headings = ["run", "state", "step", "loss", "val loss", "best", "age", "labels"]
         for line in table(headings, [_cells(one) for one in chosen]):
             data(line)
-        if folder == root and (said := standstill(root, sum(one.state == "queued" for one in summaries))):
+        if folder == root and (
+            said := standstill(root, sum(one.queue_number is not None for one in summaries))
+        ):
             talk(said)
     return 0
 

@@ -50,8 +50,10 @@ def _show(loaded: Loaded, as_json: bool) -> int:
         data_json(settings)
     else:
         for name, value in settings.items():
-            if name != "keys":
+            if name not in ("keys", "slurm"):
                 data(f"{name} = {shown(value)}{_mark(value == getattr(Settings(), name))}")
+        for option, value in loaded.settings.slurm.items():
+            data(f"slurm.{option} = {shown(value)}")
         for action, keys in loaded.settings.keys.items():
             data(f"keys.{shown(action)} = {shown(list(keys))}")
     if loaded.problems:

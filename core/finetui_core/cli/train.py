@@ -17,6 +17,7 @@ from finetui_core.cli.consenting import add_consent, consent_to
 from finetui_core.cli.launching import discard, start
 from finetui_core.cli.queueing import Planned, queue_runs, start_queue, summary_in_queue
 from finetui_core.cli.say import data_json, talk
+from finetui_core.cli.slurm import add_slurm, in_slurm, refuse_without_slurm
 from finetui_core.data.check.gate import ACCEPT
 from finetui_core.data.model_source import check_model
 from finetui_core.errors import InputError, Problem
@@ -59,11 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="train although preflight says that memory or disk are too small; the run records it",
     )
+    add_slurm(parser)
     add_consent(parser)
     parser.add_argument("--json", action="store_true", help="print the run's summary as JSON on stdout")
 
 
 def run(options: argparse.Namespace) -> int:
+    refuse_without_slurm(options)
+    if options.launch == "slurm":
+        return in_slurm(options, make_run)
     if options.queue:
         return _queue(options)
     paths = make_run(

@@ -21,6 +21,7 @@ from finetui_core.preflight.activations import (
 )
 from finetui_core.preflight.figures import Kind, Memory, Phase, Workload
 from finetui_core.preflight.shape import embedding_parameters, head_parameters, linears, parameters
+from finetui_core.preflight.sharded import is_sharded, of_one_process
 from finetui_core.preflight.workload import (
     compute_bytes,
     evaluation_tokens,
@@ -70,7 +71,7 @@ def estimate(work: Workload) -> Memory:
     }
     if work.recipe.train.method != "full":
         peaks["merge"] = merged(work)
-    return Memory("formula", peaks, time.perf_counter() - began)
+    return of_one_process(Memory("formula", peaks, time.perf_counter() - began), work)
 
 
 def _sizes(work: Workload) -> _Sizes:
@@ -136,7 +137,7 @@ def _train(work: Workload, sizes: _Sizes) -> dict[Kind, int]:
     gradients = sizes.gradients
     at_head, whole = _at_head(work, sizes)
     ends = tokens * w.h * 12 + work.supervised_per_pass * w.h * (4 + w.s)
-    processes = 3 if recipe.launch.world_size > 1 else 1
+    message = recipe.launch.world_size > 1 and not is_sharded(work)
     moments: list[dict[Kind, int]] = [
         {"activations": held + sizes.copies + tokens * w.h * (20 if full else 10), "logits": at_head},
         {"activations": held + copies_back + ends, "logits": 2 * sizes.head + whole},
@@ -145,7 +146,7 @@ def _train(work: Workload, sizes: _Sizes) -> dict[Kind, int]:
             "gradients": gradients * (layers - 1) // layers,
             "activations": stream + again + copies_back // layers + (step_back if checkpointing else layer),
         },
-        {"gradients": gradients * processes},
+        {"gradients": gradients * (2 if message else 1)},
     ]
     return max(moments, key=lambda one: sum(one.values()))
 

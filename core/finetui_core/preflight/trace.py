@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from finetui_core.errors import InputError, Problem, RunFailed
 from finetui_core.preflight.config_files import is_on_disk
 from finetui_core.preflight.figures import Memory, RowLengths, Shape, Workload
+from finetui_core.preflight.sharded import of_one_process
 from finetui_core.preflight.trace_words import RowsOf, TraceAnswer, TraceRequest, decode_answer, encode
 from finetui_core.preflight.workload import workload
 from finetui_core.recipe.facts import Facts
@@ -43,7 +44,7 @@ def trace(work: Workload, timeout: float = TIMEOUT, cancelled: Callable[[], bool
     Raises InputError where the model cannot be built or run so, RunFailed where the process ended without an answer,
     took longer than `timeout` seconds, or was `cancelled`.
     """
-    return _memory(_ask(TraceRequest(work), timeout, cancelled))
+    return of_one_process(_memory(_ask(TraceRequest(work), timeout, cancelled)), work)
 
 
 def trace_recipe(
@@ -64,7 +65,7 @@ def trace_recipe(
         memory = trace(work, timeout, cancelled)
         return replace(memory, note="; ".join(filter(None, (NO_TOKENIZER, memory.note)))), None
     answer = _ask(TraceRequest(work, RowsOf(recipe, facts)), timeout, cancelled)
-    return _memory(answer), answer.lengths
+    return of_one_process(_memory(answer), work), answer.lengths
 
 
 def _memory(answer: TraceAnswer) -> Memory:

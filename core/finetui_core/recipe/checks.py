@@ -186,6 +186,20 @@ def _hosts_meet_somewhere(recipe: Recipe, given: Set[OptionPath]) -> Contradicti
     return Contradiction(tuple(reversed(options)), what, "write nnodes = 2, or leave rdzv_endpoint out")
 
 
+def _sharded_weights_are_plain(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`launch.sharding = "full"` goes neither with `model.quantize` nor with `model.dtype = "float16"`."""
+    if recipe.launch.sharding == "none":
+        return None
+    hint = 'leave launch.sharding out, or write method = "lora" and dtype = "bfloat16"'
+    if recipe.model.quantize != "none" or recipe.train.method == "qlora":
+        options = (("launch", "sharding"), ("model", "quantize"), ("train", "method"))
+        return Contradiction(options, 'launch.sharding = "full" cannot divide quantized weights', hint)
+    if recipe.model.dtype == "float16":
+        what = 'launch.sharding = "full" does not scale the loss, as model.dtype = "float16" needs'
+        return Contradiction((("launch", "sharding"), ("model", "dtype")), what, hint)
+    return None
+
+
 CHECKS: tuple[Check, ...] = (
     _quantize_fits_method,
     _one_source_of_validation,
@@ -200,4 +214,5 @@ CHECKS: tuple[Check, ...] = (
     _flash_attention_needs_half_precision,
     _endpoint_has_a_port,
     _hosts_meet_somewhere,
+    _sharded_weights_are_plain,
 )

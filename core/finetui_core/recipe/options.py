@@ -21,6 +21,7 @@ TrainOn = Literal["assistant", "last", "all"]
 Overlength = Literal["error", "drop", "truncate"]
 Method = Literal["lora", "qlora", "full"]
 Schedule = Literal["constant", "linear", "cosine"]
+Sharding = Literal["none", "full"]
 OnNonfinite = Literal["stop", "skip", "rollback"]
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -401,6 +402,12 @@ class LaunchOptions(BaseModel):
         le=100,
         description="How often a crashed run is started again by itself, from its newest sound checkpoint.",
         json_schema_extra=_about("common"),
+    )
+    sharding: Sharding = Field(
+        default="none",
+        description="What each of several processes holds: all weights, or with full a part of weights, gradients "
+        "and optimizer state, so that a larger model fits.",
+        json_schema_extra=_about("all", sources.FSDP),
     )
 
     @property

@@ -9,6 +9,10 @@ from typing import Any
 import finetui_core
 from finetui_core.runs.paths import RunPaths
 
+ENDPOINT = "FTUI_RDZV_ENDPOINT"
+"""The environment variable that takes the place of launch.rdzv_endpoint, where only a batch system knows it."""
+FIRST_NODE = "slurm-first-node:29400"
+"""launch.rdzv_endpoint of a job that has not begun: which node is its first is known then."""
 _TRAINER, _LAUNCHER = "finetui_core.train", "finetui_core.train.launcher"
 
 

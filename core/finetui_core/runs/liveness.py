@@ -31,6 +31,8 @@ LIVE: frozenset[State] = frozenset({"starting", "running", "paused", "stalled", 
 
 STALLED_AFTER = 120.0  # seconds without a step, and
 STALLED_STEPS = 10  # times the usual step
+IN_QUEUE = "waits in the queue"
+"""The reason of a run that waits for a device of this machine, and not in a batch system."""
 WAITING = "waiting for other hosts"
 """The phase of a run on several hosts before all have come."""
 SILENT_AFTER = 60.0  # seconds without a new heartbeat on another host
@@ -134,7 +136,12 @@ def judge(
 
 def _in_queue(queued: Queued) -> RunState:
     if queued.place is not None:
-        return RunState("queued", "waits in the queue", queued.since)
+        return RunState("queued", IN_QUEUE, queued.since)
+    if queued.job is not None:
+        see = f"waits in Slurm as job {queued.job}; see it with: squeue -j {queued.job}"
+        return RunState(
+            "queued", see if queued.job else "waits for somebody to submit job.sbatch", queued.since
+        )
     if queued.fault:
         return RunState("failed", f"the queue could not start it: {queued.fault}", queued.since)
     return RunState("stopped", "taken out of the queue before it began", queued.since)

@@ -127,6 +127,11 @@ class RunPaths:
         return self.root / QUEUED
 
     @property
+    def job(self) -> Path:
+        """The script of the run's job, where it was given to Slurm."""
+        return self.root / "job.sbatch"
+
+    @property
     def rate_range(self) -> Path:
         return self.root / RATE_RANGE
 

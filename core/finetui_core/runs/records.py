@@ -83,13 +83,15 @@ class NodeEnd(msgspec.Struct, frozen=True):
 class Queued(msgspec.Struct, frozen=True):
     """queued.json: the run's place in the queue, until attempt number `attempt` begins; the lowest is next.
 
-    Without a place the run was taken out of the queue; `fault` is why, where it could not be started.
+    Without a place the run was taken out of the queue; `fault` is why, where it could not be started. A run with a
+    `job` waits elsewhere: in Slurm as the job of this number, or with "" for somebody to submit its job.
     """
 
     place: float | None
     attempt: int = 1
     since: float = 0.0
     fault: str = ""
+    job: str | None = None
 
 
 class Heartbeat(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,7 @@ from finetui_core.train.watchdog import watched
 
 if TYPE_CHECKING:
     from finetui_core.recipe.options import Recipe
+    from finetui_core.train.evaluation import Processes
 
 _PR_SET_PDEATHSIG = 1
 
@@ -145,13 +147,28 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     if rates is not None:
         reason, step = raise_rate(session, rates, output, stop)
     else:
-        reason, step = fit(session, progress, output, stop, tally)
+        with _lost_peer_named(session.processes):
+            reason, step = fit(session, progress, output, stop, tally)
         if processes.index == 0:
             with contextlib.suppress(OSError):
                 tally.keep(session, reason, resumed=checkpoint is not None)
     note = newest_in_words(paths.checkpoints) if reason == "unsaved" else ""
     output.event("finished", reason=reason, step=step, **({"note": note} if note else {}))
     return _EXIT_CODES.get(reason, exit_codes.DONE)
+
+
+@contextlib.contextmanager
+def _lost_peer_named(processes: "Processes") -> Iterator[None]:
+    """Tell a connection that ended in a message of torch's own, as sharded weights need many, by who is lost."""
+    from finetui_core.train.shortage import shortage_of
+
+    try:
+        yield
+    except RuntimeError as error:
+        lost = processes.lost() if processes.is_sharded and shortage_of(error) is None else ""
+        if lost:
+            raise LostPeer(lost) from error
+        raise
 
 
 _EXIT_CODES = {"diverged": exit_codes.DIVERGED, "unsaved": exit_codes.UNSAVED}

@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
+from torch.distributed.tensor import DTensor
 
 from finetui_core.runs.checkpoints import STAGING, Files
 from finetui_core.runs.manifest import Buffer
-from finetui_core.train.tensor_file import content
+from finetui_core.train.shards import part_for, put
+from finetui_core.train.tensor_file import Fetch, content
 
 STATE = "trainer_state.json"
 OPTIMIZER = "optimizer.safetensors"
@@ -83,21 +85,29 @@ def state_files(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     progress: Progress,
+    fetch: Fetch = lambda name, tensor: tensor,
 ) -> Files:
     """The files of a checkpoint: the adapter (or the full model), the tokenizer and the training state.
 
-    peft and transformers load the result as it is. The contents can be gone through once.
+    peft and transformers load the result as it is. The contents can be gone through once; `fetch` is that of
+    `tensor_file.content`.
     """
     files: dict[str, Iterable[Buffer]] = {name: [written] for name, written in configuration.items()}
     if hasattr(model, "get_base_model"):
-        files[ADAPTER] = content(_adapter(model))
+        files[ADAPTER] = content(_adapter(model), fetch)
     else:
-        files[WEIGHTS] = content(_weights(model))
-    files[OPTIMIZER] = content(moments(model, optimizer))
+        files[WEIGHTS] = content(_weights(model), fetch)
+    files[OPTIMIZER] = content(moments(model, optimizer), fetch)
     if scaler.is_enabled():
         files[SCALER] = [json.dumps(scaler.state_dict()).encode()]
     files[STATE] = [json.dumps(asdict(progress), indent=1).encode()]
     return files
+
+
+def saved_tensors(model: Any, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """All tensors of a checkpoint, by the names that they have in its files."""
+    weights = _adapter(model) if hasattr(model, "get_base_model") else _weights(model)
+    return {**weights, **moments(model, optimizer)}
 
 
 def _adapter(model: Any) -> dict[str, torch.Tensor]:
@@ -144,19 +154,30 @@ def read_state(
         state = {key.removeprefix(prefix): saved[key] for key in saved if key.startswith(prefix)}
         if state:
             optimizer.state[parameter] = {
-                key: value if key == "step" and not _step_on_device(optimizer) else value.to(parameter.device)
+                key: value if key == "step" and not _step_on_device(optimizer) else _held(parameter, value)
                 for key, value in state.items()
             }
     if scaler.is_enabled():
         scaler.load_state_dict(json.loads((folder / SCALER).read_text()))
 
 
+def _held(parameter: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A moment as the optimizer holds it: in parts where the parameter is, but for a counter."""
+    return part_for(parameter, value) if value.ndim else value.to(parameter.device)
+
+
 def read_adapter(folder: Path, model: Any) -> None:
     """Put a checkpoint's adapter into a model that has one."""
-    if hasattr(model, "get_base_model"):
-        from peft import set_peft_model_state_dict
+    if not hasattr(model, "get_base_model"):
+        return
+    saved = load_file(folder / ADAPTER)
+    if any(isinstance(one, DTensor) for one in model.parameters()):
+        for name, tensor in _adapter(model).items():
+            put(tensor, saved[name])
+        return
+    from peft import set_peft_model_state_dict
 
-        set_peft_model_state_dict(model, load_file(folder / ADAPTER))
+    set_peft_model_state_dict(model, saved)
 
 
 def _step_on_device(optimizer: torch.optim.Optimizer) -> bool:

@@ -23,6 +23,7 @@ _HINTS = {
     "replay_sha256": "Put the text to replay back as it was, or start a new run.",
     "processes": "Start as many processes as before (launch.nproc_per_node and launch.nnodes), or start a new run: "
     "with another number a step has another number of rows.",
+    "sharding": "Set launch.sharding as it was: sums are added in another order otherwise.",
     "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     "device": "Train on a device of the same kind: another one rounds in another way.",
     "dtype": "Train on a device that has the same precision, or set model.dtype.",
@@ -52,6 +53,7 @@ def circumstances(
         "val_sha256": data.report.val_sha256,
         "replay_sha256": file_digest(recipe.data.replay_text) if recipe.data.replay else None,
         "processes": processes.count,
+        "sharding": recipe.launch.sharding if processes.count > 1 else "none",
         "threads": torch.get_num_threads(),
         "device": _device_name(device),
         "dtype": str(compute_dtype(recipe.model.dtype, device)).removeprefix("torch."),

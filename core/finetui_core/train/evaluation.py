@@ -13,7 +13,7 @@ import torch
 from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.workload import PROBE_LENGTH, PROBE_PIECES
 from finetui_core.runs.records import content_of
-from finetui_core.train.batches import packed_passes, padded_passes
+from finetui_core.train.batches import packed_passes, padded_passes, shares
 from finetui_core.train.forward import (
     Layout,
     Pass,
@@ -25,13 +25,39 @@ from finetui_core.train.forward import (
 LARGEST_PROBE = 64 << 20  # bytes
 
 
+def _call(function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    return function(*arguments, **named)
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among those of the run; `add` sums a tensor over all of them."""
+    """This process among those of the run; `add` sums a tensor over all of them, in place where it can.
+
+    `run` calls a function that runs the model. Where the weights are sharded it puts them together for that, so that
+    all processes must call it equally often. `lost` names a process that is lost, and may wait some seconds for it.
+    """
 
     index: int
     count: int
     add: Callable[[torch.Tensor], torch.Tensor]
+    run: Callable[..., Any] = _call
+    lost: Callable[[], str] = str
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process holds only a part of the weights."""
+        return self.run is not _call
+
+    @property
+    def holders(self) -> "Processes":
+        """The processes that hold the weights between them: all where they are sharded, else this one."""
+        return self if self.is_sharded else ALONE
+
+    def agreed(self, decision: bool) -> bool:
+        """What process 0 decides, where all must do the same since the weights are sharded; else this one's word."""
+        if not self.is_sharded:
+            return decision
+        return bool(self.add(torch.tensor(float(decision and self.index == 0))))
 
 
 ALONE = Processes(0, 1, lambda tensor: tensor)
@@ -49,7 +75,27 @@ def passes_of(rows: Rows, numbers: Sequence[int], layout: Layout, device: torch.
     """The forward passes that cover `numbers`, in the model's layout."""
     lengths = {number: len(rows[number][0]) for number in numbers}
     for group in groups_of(numbers, lengths, layout):
-        yield packed_pass(rows, group, device) if layout.packed else padded_pass(rows, group, device)
+        yield pass_of(rows, group, layout, device)
+
+
+def pass_of(rows: Rows, group: Sequence[int], layout: Layout, device: torch.device) -> Pass:
+    return packed_pass(rows, group, device) if layout.packed else padded_pass(rows, group, device)
+
+
+def even_groups(
+    numbers: Sequence[int], lengths: Mapping[int, int], layout: Layout, processes: Processes
+) -> tuple[list[list[int]], int]:
+    """The forward passes of this process over its share of `numbers`, and how many of them are its own.
+
+    Sharded processes run equally many: the passes beyond its own hold the shortest row, and count for nothing.
+    """
+    dealt = shares(numbers, lengths, processes.count)
+    mine = groups_of(dealt[processes.index], lengths, layout)
+    if not processes.is_sharded:
+        return mine, len(mine)
+    most = max(len(groups_of(share, lengths, layout)) for share in dealt)
+    shortest = min(numbers, key=lambda number: (lengths[number], number))
+    return [*mine, *([[shortest]] * (most - len(mine)))], len(mine)
 
 
 def groups_of(numbers: Sequence[int], lengths: Mapping[int, int], layout: Layout) -> list[list[int]]:

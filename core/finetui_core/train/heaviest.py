@@ -5,8 +5,8 @@ from itertools import islice
 
 import numpy as np
 
-from finetui_core.train.batches import Schedule, share_of_process
-from finetui_core.train.evaluation import Processes, groups_of
+from finetui_core.train.batches import Schedule, shares
+from finetui_core.train.evaluation import groups_of
 from finetui_core.train.forward import Layout, Rows
 
 _CANDIDATES = 64
@@ -16,11 +16,11 @@ _MOST_STEPS = 500_000
 
 
 def heaviest_steps(
-    schedule: Schedule, lengths: np.ndarray, layout: Layout, processes: Processes
-) -> tuple[int, int]:
+    schedule: Schedule, lengths: np.ndarray, layout: Layout, processes: int
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """The two steps with the largest forward pass and, among equals, the most tokens; the heaviest first.
 
-    A schedule of one step gives it twice.
+    Each is (step, the number of the process that has that pass). A schedule of one step gives it twice.
     """
     totals: list[int] = []
     longest: list[int] = []
@@ -29,15 +29,19 @@ def heaviest_steps(
         longest.append(int(lengths[rows].max()))
     by_total = np.argsort(-np.array(totals), kind="stable")[:_CANDIDATES]
     by_longest = np.argsort(-np.array(longest), kind="stable")[:_CANDIDATES]
-    weights = {}
+    weights, process = {}, {}
     for step in sorted({int(one) + 1 for one in (*by_total, *by_longest)}):
         rows = schedule.rows_of_step(step)
         of_rows = {row: int(lengths[row]) for row in rows}
-        mine = share_of_process(rows, of_rows, processes.index, processes.count)
-        size = max((_size(one, of_rows, layout) for one in groups_of(mine, of_rows, layout)), default=0)
-        weights[step] = (size, totals[step - 1])
+        sizes = [
+            max((_size(one, of_rows, layout) for one in groups_of(share, of_rows, layout)), default=0)
+            for share in shares(rows, of_rows, processes)
+        ]
+        weights[step] = (max(sizes), totals[step - 1])
+        process[step] = sizes.index(max(sizes))
     ordered = sorted(weights, key=lambda step: (weights[step], -step), reverse=True)
-    return ordered[0], ordered[min(1, len(ordered) - 1)]
+    first, second = ordered[0], ordered[min(1, len(ordered) - 1)]
+    return (first, process[first]), (second, process[second])
 
 
 def _rows_of_steps(schedule: Schedule) -> Iterator[list[int]]:

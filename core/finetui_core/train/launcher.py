@@ -27,11 +27,13 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.files import write_atomically
 from finetui_core.hardware.oom import oom_kills
 from finetui_core.runs import exit_codes
+from finetui_core.runs.command import ENDPOINT
 from finetui_core.runs.liveness import WAITING, signal_name
 from finetui_core.runs.mailbox import finish, pending
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name
 from finetui_core.runs.records import NodeEnd, read_small
+from finetui_core.runs.tail import read_records
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.secrets import redact_output
 
@@ -111,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.node,
         int(launch.get("nnodes", 1)),
         int(launch.get("nproc_per_node", 1)),
-        launch.get("rdzv_endpoint"),
+        os.environ.get(ENDPOINT) or launch.get("rdzv_endpoint"),
     )
     stop = Stop()
     stop.listen()
@@ -341,13 +343,19 @@ def _tell(paths: RunPaths, attempt: int, group: Group, cause: Cause) -> None:
     if group.node != 0:
         end = NodeEnd(cause.code, cause.what, cause.by_peer)
         return write_atomically(paths.node_end(attempt, group.node), msgspec.json.encode(end))
-    if cause.told:
+    if cause.told and _has_said_why(paths, attempt):
         return None
     kinds = {exit_codes.LOST_PEER: "lost_peer", exit_codes.BAD_INPUT: "input"}
     problem = {"what": cause.what, "where": "", "hint": ""}
     writer = RunWriter(paths, attempt)  # rank 0, which wrote before, has ended
     writer.event("error", kind=kinds.get(cause.code, "crash"), problems=[problem])
     return writer.close()
+
+
+def _has_said_why(paths: RunPaths, attempt: int) -> bool:
+    """Whether rank 0 recorded its error: where it waited in a message of torch's own it could only end."""
+    events = read_records(paths.events)
+    return any(one.get("type") == "error" and one.get("attempt") == attempt for one in events)
 
 
 def _text(message: object) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from finetui_core.errors import first_line
+from finetui_core.train.evaluation import ALONE, Processes
 from finetui_core.train.forward import Layout, Pass, logits_at, packed_pass, padded_pass
 from finetui_core.train.model import causal_model
 
@@ -37,7 +38,14 @@ class _ProbeRows:
 
 
 @torch.no_grad()
-def choose_layout(model: Any, *, packing: bool, rows_per_pass: int, tokens_per_pass: int) -> ChosenLayout:
+def choose_layout(
+    model: Any,
+    *,
+    packing: bool,
+    rows_per_pass: int,
+    tokens_per_pass: int,
+    processes: Processes = ALONE,
+) -> ChosenLayout:
     """The fastest layout that this model computes exactly, found by trying it.
 
     Two short documents run alone and unpadded through the model's own forward pass are the truth; a layout
@@ -49,7 +57,10 @@ def choose_layout(model: Any, *, packing: bool, rows_per_pass: int, tokens_per_p
     device = inner.get_input_embeddings().weight.device
     rows = _ProbeRows(inner.get_input_embeddings().weight.shape[0])
     truth = torch.cat(
-        [logits_at(inner, padded_pass(rows, [number], device), own_head=False) for number in range(len(rows))]
+        [
+            processes.run(logits_at, inner, padded_pass(rows, [number], device), own_head=False)
+            for number in range(len(rows))
+        ]
     )
     together = packed_pass(rows, [0, 1], device)
     alone = padded_pass(rows, [0, 1], device)
@@ -59,7 +70,7 @@ def choose_layout(model: Any, *, packing: bool, rows_per_pass: int, tokens_per_p
     notes = []
     chosen = (False, False)
     for packed, own_head in candidates:
-        difference = _difference(inner, together if packed else alone, truth, own_head)
+        difference = _difference(inner, together if packed else alone, truth, own_head, processes)
         if difference is None:
             chosen = (packed, own_head)
             break
@@ -69,10 +80,12 @@ def choose_layout(model: Any, *, packing: bool, rows_per_pass: int, tokens_per_p
     return ChosenLayout(layout, "; ".join(notes))
 
 
-def _difference(model: Any, one: Pass, truth: torch.Tensor, own_head: bool) -> str | None:
+def _difference(
+    model: Any, one: Pass, truth: torch.Tensor, own_head: bool, processes: Processes
+) -> str | None:
     """Why a layout cannot be used, or None if its logits are right."""
     try:
-        logits = logits_at(model, one, own_head=own_head)
+        logits = processes.run(logits_at, model, one, own_head=own_head)
     except (ValueError, TypeError, RuntimeError, AttributeError, KeyError, IndexError) as error:
         return first_line(error)
     if logits.shape != truth.shape:

@@ -53,7 +53,9 @@ def fit(
         began = time.perf_counter()
         written = save_checkpoint(session, progress, output, reason)
         seconds = time.perf_counter() - began
-        spoilt = [] if written else nonfinite_state(session.model, session.optimizer)
+        spoilt = (
+            [] if written else nonfinite_state(session.model, session.optimizer, session.processes.holders)
+        )
         if not spoilt:
             saves.ended(progress.step, seconds, written=written, output=output)
         left.saved(seconds)
@@ -69,7 +71,10 @@ def fit(
                 phase("saving")
             return written or bool(spoilt)
 
-        written = save_at_end(try_to_save, saves, lambda: end_was_asked(session.paths, output, stop))
+        def gives_up() -> bool:
+            return session.processes.is_sharded or end_was_asked(session.paths, output, stop)
+
+        written = save_at_end(try_to_save, saves, gives_up)
         return ("diverged" if spoilt else reason if written else "unsaved"), progress.step
 
     def timed_evaluation() -> tuple[Progress, bool]:
@@ -108,7 +113,8 @@ def fit(
                 return ended, progress.step
             result = None if is_left_out else train_step(session, step)
         except LostPeer:
-            save("lost_peer")  # weights change only once all processes have added up the step
+            if not session.processes.is_sharded:
+                save("lost_peer")  # weights change only once all processes have added up the step
             raise
         if result is None:
             output.metric(left_out_record(session, step, left.after(step)))
@@ -140,7 +146,7 @@ def fit(
             phase("training")
         if (improved and saving.keep_best) or _is_due(step, saving.steps, session):
             save("best" if improved else "schedule")
-        elif saves.is_due() and not is_last:
+        elif session.processes.agreed(saves.is_due()) and not is_last:
             save("again" if saves.failures else "time")
         patience = session.recipe.eval.early_stopping_patience
         if patience and progress.evaluations_without_improvement >= patience:

@@ -38,6 +38,9 @@ from finetui_core.train.task_score import Asked, asked_rows, mean_score
 
 OWN_TEXTS, OWN_LENGTH = 24, 32
 TEXTS = ("probe", "own_text")
+OFF_IF_SHARDED = (
+    'with launch.sharding = "full" only the validation loss is measured, and no samples are written'
+)
 
 
 @dataclass(slots=True)
@@ -89,7 +92,9 @@ def open_meters(session: Session, step: int) -> Meters:
         return Meters()
     recipe, data = session.recipe, session.data
     meters = Meters(names=("probe",) if session.probe is not None else ())
-    if recipe.eval.meters:
+    if session.processes.is_sharded:
+        meters.names = ()
+    elif recipe.eval.meters:
         seed = recipe.train.seed
         train = halves(data.train, range(session.own_rows), seed)
         val = halves(data.val, session.val_rows, seed)
@@ -124,8 +129,13 @@ def _recall(session: Session, meters: Meters, step: int) -> None:
 def measure(session: Session, meters: Meters, step: int, output: Output, *, asked: bool, last: bool) -> Found:
     """Measure what is due; see `budget`. A meter that fails is switched off and says why, and the run goes on.
 
-    Sample answers are given in any case.
+    Sample answers are given in any case. Where the weights are sharded process 0 cannot run the model alone, so that
+    neither is measured.
     """
+    if session.processes.is_sharded:
+        if step == 0:
+            output.event("meter_off", step=step, meter="all", reason=OFF_IF_SHARDED)
+        return Found()
     found, recipe = Found(), session.recipe.eval
     budget = Budget() if asked else meters.budget
     waiting = [name for name in budget.turns(meters.names) if name not in meters.off]

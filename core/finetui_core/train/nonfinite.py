@@ -11,9 +11,10 @@ from torch.nn.utils import get_total_norm
 from finetui_core.train.attention import attention
 from finetui_core.train.batches import share_of_process
 from finetui_core.train.checkpoint import moments, trainable
-from finetui_core.train.evaluation import inference, passes_of
+from finetui_core.train.evaluation import ALONE, Processes, inference, passes_of
 from finetui_core.train.forward import attention_for, summed_loss, supervised_tokens
 from finetui_core.train.setup import Session, inner_model
+from finetui_core.train.shards import own_part
 
 if TYPE_CHECKING:
     from finetui_core.train.step import StepResult
@@ -40,40 +41,47 @@ class Finding:
     tensors: tuple[str, ...]
 
 
-def nonfinite_in(tensors: Mapping[str, torch.Tensor]) -> list[str]:
-    """The names of the tensors in which something is NaN or infinite.
+def nonfinite_in(tensors: Mapping[str, torch.Tensor], holders: Processes = ALONE) -> list[str]:
+    """The names of the tensors in which something is NaN or infinite, of sharded ones on any of the `holders`.
 
     One reduction on the device and one wait for it: the norm, which nothing that is not finite leaves finite. Large
     numbers can make it overflow, so the tensors are then looked at one by one.
     """
-    filled = {name: one.detach() for name, one in tensors.items() if one.numel() and one.is_floating_point()}
-    if math.isfinite(float(get_total_norm(list(filled.values())))):
+    filled = {
+        name: own_part(one.detach())
+        for name, one in tensors.items()
+        if one.numel() and one.is_floating_point()
+    }
+    if math.isfinite(float(holders.add(get_total_norm(list(filled.values()))))):
         return []
-    return [name for name, one in filled.items() if not bool(torch.isfinite(one).all())]
+    flags = [float(not bool(torch.isfinite(one).all())) for one in filled.values()]
+    anywhere = holders.add(torch.tensor(flags)).tolist()
+    return [name for name, flag in zip(filled, anywhere, strict=True) if flag]
 
 
-def nonfinite_state(model: Any, optimizer: torch.optim.Optimizer) -> list[str]:
+def nonfinite_state(model: Any, optimizer: torch.optim.Optimizer, holders: Processes = ALONE) -> list[str]:
     """The trained weights and the optimizer's moments (`<parameter>/<key>`) that are not finite."""
-    return nonfinite_in({**trainable(model), **moments(model, optimizer)})
+    return nonfinite_in({**trainable(model), **moments(model, optimizer)}, holders)
 
 
 def examine(session: Session, step: int, result: "StepResult") -> Finding:
     """What is behind a step's result that is not finite. Every process of the run takes part.
 
     It costs a forward pass for each row of the batch, with the dropout off, and a backward pass where it is the
-    gradient; the weights are not touched.
+    gradient; the weights are not touched. Where they are sharded no row is run alone.
     """
     assert result.where
     where: Literal["loss", "gradient", "weights"] = result.where
-    spoilt = nonfinite_state(session.model, session.optimizer)
+    holders = session.processes.holders
+    spoilt = nonfinite_state(session.model, session.optimizer, holders)
     alone: Sequence[int] = ()
-    if not result.is_finite:
+    if not result.is_finite and not session.processes.is_sharded:
         alone = _rows_alone(session, step, gradient=where == "gradient")
     tensors = result.tensors
     if _any(session, bool(spoilt)):
         where, tensors = "weights", tuple(spoilt)
     elif where == "loss":
-        tensors = tuple(nonfinite_in(dict(session.model.named_parameters())))
+        tensors = tuple(nonfinite_in(dict(session.model.named_parameters()), holders))
     return Finding(
         step,
         where,

@@ -18,6 +18,7 @@ from finetui_core.train.nonfinite import Finding
 from finetui_core.train.nonfinite_words import alarm_of, left_out_again
 from finetui_core.train.output import Output
 from finetui_core.train.setup import Session
+from finetui_core.train.shards import put
 
 Deed = Literal["stop", "skip", "rollback"]
 
@@ -109,7 +110,7 @@ def _put_back_weights(session: Session, folder: Path) -> None:
     """Read the weights as a resumed run does, into memory of the processor, and copy them in place."""
     saved: Any = load_model(session.recipe, torch.device("cpu"), torch.float32, folder)
     for mine, theirs in zip(session.model.parameters(), saved.parameters(), strict=True):
-        mine.copy_(theirs)
+        put(mine, theirs)
     for mine, theirs in zip(session.model.buffers(), saved.buffers(), strict=True):
         mine.copy_(theirs)
 

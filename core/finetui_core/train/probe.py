@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +25,7 @@ import msgspec
 import torch
 
 from finetui_core.data.reading import load_config
-from finetui_core.errors import InputError, first_line
+from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.preflight.figures import Kind, Memory, OutOfMemory, Phase, Probed
 from finetui_core.preflight.probe import Line
 from finetui_core.recipe.options import Recipe
@@ -140,6 +140,11 @@ def measure(paths: RunPaths, recipe: Recipe, announce: Any) -> Probed:
 
 
 def _measure(paths: RunPaths, recipe: Recipe, found: Found, announce: Any) -> None:
+    if recipe.launch.sharding == "full" and recipe.launch.world_size > 1:
+        what = (
+            'with launch.sharding = "full" one process alone cannot be tried: it holds a part of the weights'
+        )
+        raise InputError(Problem(what, "launch.sharding", "Rely on the figures that are reckoned."))
     accelerator, _ = start_processes(recipe)
     device = accelerator.device
     found.device = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -189,13 +194,16 @@ def _phase(name: Phase, found: Found, peaks: Peaks, announce: Any) -> Iterator[N
 
 
 def _train(session: Session, found: Found) -> None:
-    """Three steps; the heaviest comes again at last, since the optimizer has its moments only after a step."""
+    """Three steps; the heaviest comes again at last, since the optimizer has its moments only after a step.
+
+    Of several processes each is the one with the largest pass.
+    """
     first, second = heaviest_steps(
-        session.schedule, session.data.train.lengths, session.layout, session.processes
+        session.schedule, session.data.train.lengths, session.layout, session.processes.count
     )
-    for step in (first, second, first):
+    for step, process in (first, second, first):
         began = time.perf_counter()
-        result = train_step(session, step)
+        result = train_step(replace(session, processes=replace(session.processes, index=process)), step)
         _wait_for(session.device)
         found.step_seconds.append(time.perf_counter() - began)
         found.tokens.append(result.tokens)

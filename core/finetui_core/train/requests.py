@@ -50,7 +50,8 @@ def answer_requests(
             evaluate(session, meters, progress, output, asked=True)
         elif request.name == "sample":
             phase("evaluating")
-            if session.processes.index == 0 and session.val_rows and session.recipe.eval.samples:
+            writes = session.processes.index == 0 and not session.processes.is_sharded
+            if writes and session.val_rows and session.recipe.eval.samples:
                 keep_samples(session, progress.step, answers(session), output)
         if request.name in ("evaluate", "sample", "checkpoint"):
             phase("paused" if paused else "training")

@@ -17,7 +17,7 @@ from finetui_core.preflight.trace_words import RowsOf
 from finetui_core.preflight.workload import evaluation_tokens, packed, workload
 from finetui_core.recipe.defaults import total_steps
 from finetui_core.recipe.options import Recipe
-from finetui_core.train.batches import Schedule, packed_passes, padded_passes, share_of_process
+from finetui_core.train.batches import Schedule, packed_passes, padded_passes, shares
 from finetui_core.train.evaluation import fixed_subset
 from finetui_core.train.forward import supervised_tokens
 from finetui_core.train.traced import Documents, longest_documents
@@ -116,11 +116,11 @@ def _with_longest(work: Workload, train: TokenRows, val: TokenRows) -> tuple[Wor
     for step in range(1, min(steps, max(1, _PASSES_LOOKED_AT // batch)) + 1):
         numbers = schedule.rows_of_step(step)
         lengths = {number: len(train[number][0]) for number in numbers}
-        mine = share_of_process(numbers, lengths, 0, processes)
-        for one in _passes(work, mine, lengths):
-            cost = _cost(work, train, one)
-            if cost > most:
-                most, longest = cost, one
+        for share in shares(numbers, lengths, processes):
+            for one in _passes(work, share, lengths):
+                cost = _cost(work, train, one)
+                if cost > most:
+                    most, longest = cost, one
     chosen = fixed_subset(len(val), recipe.eval.max_rows, recipe.train.seed)
     val_lengths = {number: len(val[number][0]) for number in chosen}
     evaluated = max(_passes(work, chosen, val_lengths), key=lambda one: _cost(work, val, one), default=[])

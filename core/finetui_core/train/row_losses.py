@@ -7,15 +7,19 @@ import numpy as np
 import torch
 
 from finetui_core.train.attention import attention
-from finetui_core.train.batches import share_of_process
-from finetui_core.train.evaluation import ALONE, Processes, groups_of, inference, summing_device
+from finetui_core.train.evaluation import (
+    ALONE,
+    Processes,
+    even_groups,
+    inference,
+    pass_of,
+    summing_device,
+)
 from finetui_core.train.forward import (
     Layout,
     Rows,
     attention_for,
     loss_by_token,
-    packed_pass,
-    padded_pass,
     rows_of_targets,
     supervised_tokens,
 )
@@ -53,12 +57,14 @@ def mean_and_row_losses(
     places = {number: place for place, number in enumerate(numbers)}
     sums = np.zeros(len(numbers))
     total = torch.zeros((), dtype=torch.float64, device=summing_device(device))
-    mine = share_of_process(numbers, lengths, processes.index, processes.count)
+    groups, own = even_groups(numbers, lengths, layout, processes)
     with inference(model):
-        for group in groups_of(mine, lengths, layout):
-            one = packed_pass(rows, group, device) if layout.packed else padded_pass(rows, group, device)
+        for at, group in enumerate(groups):
+            one = pass_of(rows, group, layout, device)
             with attention(inner, attention_for(inner, one)):
-                summed, each = loss_by_token(inner, one, own_head=layout.own_head)
+                summed, each = processes.run(loss_by_token, inner, one, own_head=layout.own_head)
+            if at >= own:
+                continue
             total += summed.to(total.device, total.dtype)
             of_group = np.bincount(
                 rows_of_targets(one).cpu().numpy(), each.cpu().double().numpy(), minlength=len(group)

@@ -8,12 +8,14 @@ from pathlib import Path
 from finetui_core.files import write_atomically
 from finetui_core.runs.checkpoints import Checkpoint, free_oldest, newest_valid, prune, publish
 from finetui_core.runs.paths import RunPaths, step_name
-from finetui_core.train.checkpoint import Progress, state_files
+from finetui_core.train.checkpoint import Progress, saved_tensors, state_files
 from finetui_core.train.nonfinite import nonfinite_state
 from finetui_core.train.nonfinite_words import refusal
 from finetui_core.train.output import Output
 from finetui_core.train.room import checkpoint_bytes, free_bytes
 from finetui_core.train.setup import Session
+from finetui_core.train.shards import gather_along, gathering
+from finetui_core.train.tensor_file import Fetch
 from finetui_core.wording import size
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -26,18 +28,21 @@ def save_checkpoint(session: Session, progress: Progress, output: Output, reason
     again at once, without the oldest checkpoint where there is no room; one that stays becomes an alarm. Returns
     whether it was written. What fails after that, such as the files that point to it, is mended by the next save.
     """
-    if spoilt := nonfinite_state(session.model, session.optimizer):
+    processes = session.processes
+    if spoilt := nonfinite_state(session.model, session.optimizer, processes.holders):
         output.event("checkpoint_failed", step=progress.step, error=refusal(spoilt)["message"])
         output.event("alarm", step=progress.step, **refusal(spoilt))
         return False
-    if session.processes.index != 0:
-        return True
     began = time.perf_counter()
-    output.sync()
-    protected = kept_for_best(session, progress)
-    checkpoint = _published(session, progress, output, protected)
+    if processes.is_sharded:
+        checkpoint, written = _gathered(session, progress, output)
+    elif processes.index == 0:
+        checkpoint = _published(session, progress, output)
+        written = checkpoint is not None
+    else:
+        checkpoint, written = None, True
     if checkpoint is None:
-        return False
+        return written
     output.event(
         "checkpoint",
         step=progress.step,
@@ -59,13 +64,31 @@ def save_checkpoint(session: Session, progress: Progress, output: Output, reason
     return True
 
 
+def _gathered(session: Session, progress: Progress, output: Output) -> tuple[Checkpoint | None, bool]:
+    """Process 0 writes what all processes hold parts of; every process learns whether it was written."""
+    processes, tensors = session.processes, saved_tensors(session.model, session.optimizer)
+    checkpoint = None
+    if processes.index == 0:
+        with gathering(tensors, processes.add) as fetch:
+            checkpoint = _published(session, progress, output, fetch)
+    else:
+        gather_along(tensors, processes.add)
+    return checkpoint, processes.agreed(checkpoint is not None)
+
+
 def _published(
-    session: Session, progress: Progress, output: Output, protected: frozenset[str]
+    session: Session,
+    progress: Progress,
+    output: Output,
+    fetch: Fetch = lambda name, tensor: tensor,
 ) -> Checkpoint | None:
-    tries = 0
+    output.sync()
+    protected, tries = kept_for_best(session, progress), 0
     while True:
         tries += 1
-        files = state_files(session.configuration, session.model, session.optimizer, session.scaler, progress)
+        files = state_files(
+            session.configuration, session.model, session.optimizer, session.scaler, progress, fetch
+        )
         try:
             return publish(session.paths.checkpoints, progress.step, files, session.facts)
         except (OSError, MemoryError) as error:

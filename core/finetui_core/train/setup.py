@@ -37,6 +37,7 @@ from finetui_core.train.model import (
 from finetui_core.train.optimizer import build_optimizer
 from finetui_core.train.peers import LostPeer, Peers
 from finetui_core.train.replay import with_replay
+from finetui_core.train.shards import shard
 
 _COLLECTIVE_WITHIN = timedelta(hours=2)
 """The last resort. The death of a process is seen by `peers`, one that hangs by its watchdog; and one that saves or
@@ -93,13 +94,14 @@ def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:
         return accelerator, ALONE
 
     def add(tensor: torch.Tensor) -> torch.Tensor:
-        return _sum(tensor.to(accelerator.device, copy=True), peers)
+        return _sum(tensor.to(accelerator.device), peers)
 
     add(
         torch.zeros(1)
     )  # the first message connects the processes, which may wait where nothing interrupts it
-    peers.blocked = False
-    return accelerator, Processes(accelerator.process_index, accelerator.num_processes, add)
+    peers.blocked = recipe.launch.sharding == "full"  # then torch itself sends messages, and waits for them
+    count = accelerator.num_processes
+    return accelerator, Processes(accelerator.process_index, count, add, lost=peers.roll_call)
 
 
 def _peers_of_torchrun() -> Peers | None:
@@ -169,7 +171,9 @@ def build_session(
     dtype = compute_dtype(recipe.model.dtype, accelerator.device)
     is_full = recipe.train.method == "full"
     weights = checkpoint.path if checkpoint is not None and is_full else None
-    model = load_model(recipe, accelerator.device, dtype, weights)
+    is_sharded = recipe.launch.sharding == "full" and processes.count > 1
+    loaded_on = torch.device("cpu") if is_sharded else accelerator.device
+    model = load_model(recipe, loaded_on, dtype, weights)
     recipe = fill_defaults(
         recipe,
         train_rows=len(data.train),
@@ -180,13 +184,7 @@ def build_session(
     )
     if not is_full:
         model = add_adapters(model, recipe)
-    with accelerator.autocast():
-        chosen = choose_layout(
-            model,
-            packing=recipe.data.packing,
-            rows_per_pass=recipe.train.per_device_train_batch_size,
-            tokens_per_pass=recipe.train.per_device_train_batch_size * max_length,
-        )
+    kept = configuration(model, tokenizer, paths.checkpoints) if processes.index == 0 else {}
     own_rows = len(data.train)
     if recipe.data.replay:
         with accelerator.autocast():
@@ -194,6 +192,16 @@ def build_session(
                 paths, recipe, data, tokenizer, model, processes, begun=checkpoint is not None
             )
         data = replace(data, train=train)
+    if is_sharded:
+        processes = replace(processes, run=shard(model, accelerator.device, processes.count))
+    with accelerator.autocast():
+        chosen = choose_layout(
+            model,
+            packing=recipe.data.packing,
+            rows_per_pass=recipe.train.per_device_train_batch_size,
+            tokens_per_pass=recipe.train.per_device_train_batch_size * max_length,
+            processes=processes,
+        )
     optimizer = build_optimizer(model, recipe)
     scaler = torch.amp.GradScaler(accelerator.device.type, enabled=dtype == torch.float16)
     progress = Progress()
@@ -223,7 +231,7 @@ def build_session(
             warmup_steps=warmup_step_count(recipe.train.warmup_steps, schedule.total_steps),
             facts=facts,
             template_origin=reading.template_origin,
-            configuration=configuration(model, tokenizer, paths.checkpoints) if processes.index == 0 else {},
+            configuration=kept,
             inexact=differing,
         ),
         progress,

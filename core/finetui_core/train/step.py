@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetui_core.train.attention import attention
-from finetui_core.train.batches import share_of_process
 from finetui_core.train.checkpoint import trainable
-from finetui_core.train.evaluation import Processes, passes_of
+from finetui_core.train.evaluation import Processes, even_groups, pass_of
 from finetui_core.train.forward import attention_for, summed_loss, supervised_tokens
 from finetui_core.train.nonfinite import nonfinite_in
 from finetui_core.train.schedule import learning_rate_at
 from finetui_core.train.setup import Session, inner_model
+from finetui_core.train.shards import own_part, squared_norm
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
     numbers = session.schedule.rows_of_step(step)
     lengths = {number: len(data[number][0]) for number in numbers}
     supervised = sum(supervised_tokens(data[number][1]) for number in numbers)
-    mine = share_of_process(numbers, lengths, session.processes.index, session.processes.count)
+    groups, own = even_groups(numbers, lengths, session.layout, session.processes)
     if rate is None:
         rate = learning_rate_at(
             step,
@@ -81,27 +82,32 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
     model.train()
     total = torch.zeros((), dtype=torch.float32, device=session.device)
     inner = inner_model(session)
-    for one in passes_of(data, mine, session.layout, session.device):
+    for at, group in enumerate(groups):
+        one = pass_of(data, group, session.layout, session.device)
         with attention(inner, attention_for(inner, one)):
             with session.autocast():
-                loss = summed_loss(inner, one, own_head=session.layout.own_head)
+                loss = session.processes.run(summed_loss, inner, one, own_head=session.layout.own_head)
+            loss = loss if at < own else 0 * loss
             session.scaler.scale(loss / supervised).backward()
         total += loss.detach()
 
     named = trainable(model)
     parameters = list(named.values())
-    _add_gradients(parameters, session.processes)
-    session.scaler.unscale_(session.optimizer)
-    norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    mean_loss = float(session.processes.add(total)) / supervised
+    if session.processes.is_sharded:
+        total, norm = _added(parameters, total, session.processes)
+    else:
+        total = _add_gradients(parameters, total, session.processes)
+        session.scaler.unscale_(session.optimizer)
+        norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    mean_loss = float(total) / supervised
     grad_norm = float(norm)
     where: Literal["", "loss", "gradient", "weights"] = ""
     tensors: list[str] = []
     if math.isfinite(mean_loss) and math.isfinite(grad_norm):
-        clip_grads_with_norm_(parameters, recipe.max_grad_norm, norm)
+        _clip(parameters, recipe.max_grad_norm, norm)
         session.scaler.step(session.optimizer)
         if not _are_finite(named, session.processes):
-            where, tensors = "weights", nonfinite_in(named)
+            where, tensors = "weights", nonfinite_in(named, session.processes.holders)
         session.scaler.update()
     else:
         session.scaler.update()
@@ -109,7 +115,7 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
             where = "loss"
         elif not _only_scaled_too_much(session.scaler):
             gradients = {name: one.grad for name, one in named.items() if one.grad is not None}
-            where, tensors = "gradient", nonfinite_in(gradients)[::-1]
+            where, tensors = "gradient", nonfinite_in(gradients, session.processes.holders)[::-1]
     session.optimizer.zero_grad(set_to_none=True)
     seconds = time.perf_counter() - began
     return StepResult(
@@ -119,11 +125,28 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
 
 def _are_finite(named: dict[str, torch.nn.Parameter], processes: Processes) -> bool:
     """Whether the weights are finite on every process. Their norm is a quick sieve, which large ones overflow."""
-    norm = get_total_norm([parameter.detach() for parameter in named.values()])
+    norm = get_total_norm([own_part(parameter.detach()) for parameter in named.values()])
     if math.isfinite(float(processes.add(norm))):
         return True
-    spoilt = torch.tensor(float(bool(nonfinite_in(named))), device=norm.device)
+    spoilt = torch.tensor(float(bool(nonfinite_in(named, processes.holders))), device=norm.device)
     return not float(processes.add(spoilt))
+
+
+def _clip(parameters: list[torch.nn.Parameter], most: float, norm: torch.Tensor) -> None:
+    """Scale the gradients down to the norm `most`; of sharded ones each process its own parts."""
+    if not isinstance(parameters[0].grad, DTensor):
+        return clip_grads_with_norm_(parameters, most, norm)
+    share = torch.clamp(most / (norm + 1e-6), max=1.0)
+    return torch._foreach_mul_([own_part(one.grad) for one in parameters if one.grad is not None], share)
+
+
+def _added(
+    parameters: list[torch.nn.Parameter], loss: torch.Tensor, processes: Processes
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The sum of the losses of all processes, and the norm of gradients that are sharded and added up already."""
+    squares = squared_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    both = processes.add(torch.stack([loss.to(squares.dtype), squares]))
+    return both[0], both[1].sqrt().float()
 
 
 def _only_scaled_too_much(scaler: torch.amp.GradScaler) -> bool:
@@ -131,14 +154,21 @@ def _only_scaled_too_much(scaler: torch.amp.GradScaler) -> bool:
     return scaler.is_enabled() and scaler.get_scale() >= 1
 
 
-def _add_gradients(parameters: list[torch.nn.Parameter], processes: Processes) -> None:
-    """Sum the gradients over all processes, in one message. Each process may have run other passes, or none."""
+def _add_gradients(
+    parameters: list[torch.nn.Parameter], loss: torch.Tensor, processes: Processes
+) -> torch.Tensor:
+    """Sum the gradients over all processes, and return the sum of their losses, all in one message.
+
+    Each process may have run other passes, or none.
+    """
     if processes.count == 1:
-        return
+        return loss
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
     gradients: list[Any] = [parameter.grad for parameter in parameters]
-    summed = processes.add(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-    for gradient, part in zip(gradients, summed.split([g.numel() for g in gradients]), strict=True):
+    summed = processes.add(torch.cat([*(gradient.reshape(-1) for gradient in gradients), loss[None]]))
+    *parts, losses = summed.split([*(gradient.numel() for gradient in gradients), 1])
+    for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
+    return losses[0]

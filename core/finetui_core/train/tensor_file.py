@@ -6,7 +6,7 @@ each other. https://github.com/huggingface/safetensors#format
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -26,8 +26,15 @@ _TYPES = {
 }
 
 
-def content(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]:
+Fetch = Callable[[str, torch.Tensor], torch.Tensor]
+
+
+def content(
+    tensors: Mapping[str, torch.Tensor], fetch: Fetch = lambda name, tensor: tensor
+) -> Iterator[bytes | memoryview]:
     """A safetensors file of `tensors`; of one on a GPU only that one is copied at a time.
+
+    `fetch` puts one together that lies in parts on several processes, and is asked for one after the other.
 
     Wide types come first and names are sorted, so that every tensor is aligned and the same tensors give the same
     bytes. Raises KeyError for a type that the format does not have.
@@ -45,7 +52,7 @@ def content(tensors: Mapping[str, torch.Tensor]) -> Iterator[bytes | memoryview]
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     yield struct.pack("<Q", len(text)) + text
-    for _, tensor in ordered:
+    for name, tensor in ordered:
         if tensor.numel():
-            flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+            flat = fetch(name, tensor.detach()).to("cpu").contiguous().reshape(-1)
             yield memoryview(flat.view(torch.uint8).numpy())

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.preflight.figures import Kind, Phase, Workload
 from finetui_core.preflight.formula import merged
+from finetui_core.preflight.sharded import is_sharded
 from finetui_core.preflight.workload import (
     compute_dtype,
     evaluation_tokens,
@@ -169,8 +170,8 @@ def _run(
         step(model, longest_pass(documents.train, documents.train_supervised, layout), layout, memory, dtype)
         memory.begin("step")
         gradients = [parameter.grad for parameter in parameters]
-        if work.recipe.launch.world_size > 1:
-            summed = torch.cat([gradient.reshape(-1) for gradient in gradients]).clone()
+        if work.recipe.launch.world_size > 1 and not is_sharded(work):
+            summed = torch.cat([gradient.reshape(-1) for gradient in gradients])
             del summed
         torch.nn.utils.clip_grad_norm_(parameters, work.recipe.train.max_grad_norm)
         optimizer.step()

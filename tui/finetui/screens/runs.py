@@ -132,7 +132,7 @@ class RunsScreen(Screen[None]):
             listed.unread,
             sort,
             self._filter,
-            sum(run.state == "queued" for run in listed.runs),
+            sum(run.queue_number is not None for run in listed.runs),
             self._stands,
         )
         self.query_one("#title", Lines).show((line,))
@@ -387,7 +387,7 @@ def _names(paths: Sequence[Path]) -> str:
 
 def _standstill(root: Path, listed: Listed) -> str:
     """Why the runs that wait are not being started; "" where they are, or where none waits."""
-    queued = sum(run.state == "queued" for run in listed.runs)
+    queued = sum(run.queue_number is not None for run in listed.runs)
     if not queued:
         return ""
     from finetui_core.runs.queue import standstill

@@ -139,7 +139,7 @@ def unavailable(run: RunSummary | None, place: str, can_compare: bool, can_undo:
         reasons = dict.fromkeys(("runs.archive", "runs.delete"), f"it is {run.state}")
     elif place == TRASH:
         reasons = {"runs.delete": "it is in the trash"}
-    if run is None or run.state != "queued" or place:
+    if run is None or run.queue_number is None or place:
         in_queue = ("runs.queue_up", "runs.queue_down", "runs.unqueue")
         reasons |= dict.fromkeys(in_queue, "it does not wait in the queue")
     if not can_compare:

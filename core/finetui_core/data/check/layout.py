@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from finetui_core.recipe.options import Recipe
-from finetui_core.train.batches import Schedule, packed_passes, padded_passes, share_of_process
+from finetui_core.train.batches import Schedule, packed_passes, padded_passes, shares
 
 
 class Layouts(msgspec.Struct, frozen=True):
@@ -32,8 +32,7 @@ def layouts(recipe: Recipe, lengths: Sequence[int], max_length: int) -> Layouts:
     for rows in schedule.steps_of_epoch(0):
         steps += 1
         of_step = {row: lengths[row] for row in rows}
-        for process in range(processes):
-            mine = share_of_process(rows, of_step, process, processes)
+        for mine in shares(rows, of_step, processes):
             padded = padded_passes(mine, of_step, train.per_device_train_batch_size)
             computed += sum(len(group) * max(of_step[row] for row in group) for group in padded)
             padded_count += len(padded)

@@ -86,6 +86,7 @@ _WHY = {
     "launch.nnodes": "given on the command line there: accelerate launch --num_machines",
     "launch.rdzv_endpoint": "given on the command line there: accelerate launch --main_process_ip",
     "launch.max_restarts": "given on the command line there: accelerate launch --max_restarts",
+    "launch.sharding": "given on the command line there: accelerate launch --use_fsdp --fsdp_version 2",
     "model.trust_remote_code": "say it there yourself, after reading the code",
     "model.dtype": "chosen there by bf16: auto",
 }

@@ -39,9 +39,9 @@ REASONS = {
     "use_liger_kernel": "faster code for the same computation; not used here",
     "tf32": "a matter of speed; not set here",
     "torch_compile": "a matter of speed; not used here",
-    "deepspeed": "weights are not divided among devices here",
-    "fsdp": "weights are not divided among devices here",
-    "fsdp_config": "weights are not divided among devices here",
+    "deepspeed": 'launch.sharding = "full" divides weights among devices here, by FSDP2',
+    "fsdp": 'launch.sharding = "full" does this here: set it if you want it',
+    "fsdp_config": "settled here",
     "padding_free": "rows are laid end to end here when data.packing is on",
     "gradient_checkpointing_kwargs": "how activations are computed again is settled here",
     "ddp_timeout": "settled here",
@@ -71,7 +71,7 @@ PREFIXES = {
     "logging_": "every step is logged here",
     "ddp_": "settled here",
     "torch_compile": "a matter of speed; not used here",
-    "fsdp": "weights are not divided among devices here",
+    "fsdp": 'launch.sharding = "full" does this here: set it if you want it',
     "trackio_": "a run keeps its own metrics here, and sends them nowhere",
 }
 

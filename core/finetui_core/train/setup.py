@@ -26,7 +26,7 @@ from finetui_core.train.checkpoint import Progress, configuration, read_progress
 from finetui_core.train.circumstances import Difference, circumstances, differences, refuse
 from finetui_core.train.evaluation import ALONE, Documents, Processes, fixed_subset, probe_text
 from finetui_core.train.forward import Layout
-from finetui_core.train.layout import choose_layout
+from finetui_core.train.layout import choose_layout, fuse_proven
 from finetui_core.train.model import (
     add_adapters,
     best_device,
@@ -181,6 +181,7 @@ def build_session(
     if not is_full:
         model = add_adapters(model, recipe)
     with accelerator.autocast():
+        fusion_note = fuse_proven(model)
         chosen = choose_layout(
             model,
             packing=recipe.data.packing,
@@ -214,7 +215,7 @@ def build_session(
             optimizer=optimizer,
             scaler=scaler,
             layout=chosen.layout,
-            layout_note=chosen.note,
+            layout_note="; ".join(filter(None, (chosen.note, fusion_note))),
             data=data,
             own_rows=own_rows,
             val_rows=fixed_subset(len(data.val), recipe.eval.max_rows, recipe.train.seed),

@@ -32,6 +32,7 @@ from finetui_core.train.fake_model import build, has_kinds_of_layers, make_fake
 from finetui_core.train.fake_quantized import quantize
 from finetui_core.train.forward import Layout, Pass, attention_for, summed_loss
 from finetui_core.train.fused.dropout import draw_places
+from finetui_core.train.fused.norm import fuse_norms
 from finetui_core.train.fused.seam import fuse
 from finetui_core.train.live_memory import LiveMemory
 from finetui_core.train.model import DTYPES, causal_model
@@ -128,7 +129,10 @@ def parts_of(work: Workload, documents: Documents, layout: Layout, layers: int) 
     """The most memory of each part of the work, of a model with so many decoder layers."""
     recipe, dtype = work.recipe, compute_dtype(work)
     model = build(work.shape.config, recipe, dtype, layers)
-    fuse(model, _zeros_on(work.device_kind))
+    if recipe.model.quantize == "none":
+        fuse(model, _zeros_on(work.device_kind))
+    else:
+        fuse_norms(model)
     memory = LiveMemory()
     try:
         with FakeTensorMode(), memory:

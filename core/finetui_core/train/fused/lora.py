@@ -75,7 +75,7 @@ def fuse_adapters(model: torch.nn.Module, draw: Draw) -> int:
 
 def _is_plain(module: Any) -> bool:
     base = module.base_layer
-    if type(base) not in (torch.nn.Linear, Conv1D) or len(module.lora_A) != 1:
+    if type(base) not in (torch.nn.Linear, Conv1D) or "forward" in base.__dict__ or len(module.lora_A) != 1:
         return False
     (name,) = module.lora_A
     parts = (base, module.lora_A[name], module.lora_B[name])

@@ -4,9 +4,9 @@
 
 A random Llama of 40 million parameters (8 layers, width 512, grouped keys, 32,000 tokens) and 16 chats of skewed
 lengths; forward and backward pass. All forms run in one process, one after the other in each round, from the same
-weights; the ratio is the median over the rounds. With one thread the clock is the process's own processor time, which
-other work on the machine disturbs least. The share is that of the operations that the mathematics need: no padding, no
-dropout, scores below the diagonal alone, the head where a token carries loss.
+weights; the ratio is the median over the rounds. With one thread the clock is the process's own processor time,
+which other work on the machine disturbs least. The share is that of the operations that the mathematics need: no
+padding, no dropout, scores below the diagonal alone, the head where a token carries loss.
 """
 
 import argparse

@@ -26,7 +26,7 @@ from finetui_core.train.checkpoint import read_adapter
 from finetui_core.train.forward import Layout, supervised_tokens
 from finetui_core.train.generate import end_tokens
 from finetui_core.train.greedy import Generated, greedy_batches
-from finetui_core.train.layout import choose_layout
+from finetui_core.train.layout import choose_layout, fuse_proven
 from finetui_core.train.model import add_adapters, best_device, causal_model, compute_dtype, load_model
 from finetui_core.train.row_losses import row_losses
 from finetui_core.train.shortage import free_cached, shortage_of
@@ -96,6 +96,7 @@ def _hold(loaded: Loaded, which: Which) -> None:
         read_adapter(checkpoint, model)
     model.eval()
     with _autocast(loaded):
+        fuse_proven(model)
         chosen = choose_layout(model, packing=True, rows_per_pass=8, tokens_per_pass=_TOKENS_PER_PASS)
     loaded.held[which] = (model, chosen.layout)
 

@@ -4,6 +4,7 @@ Under autocast, products are computed in two bytes and norms in four; what is ca
 weight's product keeps no input, an adapter's does.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from finetui_core.preflight.figures import Workload
@@ -11,6 +12,8 @@ from finetui_core.preflight.shape import Linear, experts, linears, option
 from finetui_core.preflight.workload import compute_bytes, held_bytes, packed, packs
 
 _GATED_FAMILIES_WITH_FOUR_NORMS = ("gemma2", "gemma3", "gemma3_text")
+_MOST_FUSED = 0.125
+"""Above this dropout of the adapters peft's own forward runs; `train.fused.dropout` has the same number."""
 _COMPOSED_GELU = ("gelu_new", "gelu_fast")
 _FUSED = ("gpt2", "gpt_bigcode", "gpt_neox", "falcon", "bloom", "phi3")
 
@@ -97,7 +100,8 @@ def saved_by_layer(work: Workload) -> int:
 
 
 def _norms(work: Workload, w: Widths) -> int:
-    shape, full = work.shape, work.recipe.train.method == "full"
+    """An RMSNorm keeps what it read, as `train.fused.norm` has it."""
+    shape = work.shape
     if not shape.gated:
         cast = w.s < 4 and work.device_kind == "cuda"
         parallel = shape.model_type in ("phi", "gpt_neox", "falcon")
@@ -107,25 +111,39 @@ def _norms(work: Workload, w: Widths) -> int:
     size = count * w.h
     if shape.model_type in ("qwen3", "qwen3_moe", "olmo2", "gemma3_text", "gemma3"):
         size += w.q + w.kv
-    return size * (8 if full else 4)
+    return size * w.s
 
 
 def _inputs(work: Workload, w: Widths) -> int:
     """Inputs of the products whose weight, or whose adapter, is trained."""
     full = work.recipe.train.method == "full"
     trained = linears(work.shape) if full else adapted(work)
-    dropout = bool(work.recipe.lora.lora_dropout) and not full
+    share = 0.0 if full else work.recipe.lora.lora_dropout or 0.0
     rank = 0 if full else work.recipe.lora.r
     low = sum(w.c * rank for _ in trained)
-    if dropout:
-        mask = 1 if work.device_kind == "cuda" else 4
-        return low + sum((w.c + mask) * one.inputs for one in trained)
-    if work.recipe.model.quantize == "int8":  # bitsandbytes keeps what each layer of 8 bits read
-        low += sum(w.s * inputs for _, inputs in {(one.reads, one.inputs) for one in linears(work.shape)})
-    if w.mixed:
+    if work.recipe.model.quantize != "none" or work.recipe.lora.use_dora or share > _MOST_FUSED:
+        return low + _inputs_of_pefts_own(work, w, trained, share)
+    if share:
+        low += sum(
+            one.inputs if work.device_kind == "cuda" else round(8 * share * one.inputs) for one in trained
+        )
+    if w.s != w.c:  # each layer casts it for itself
         return low + sum(w.c * one.inputs for one in trained)
     read = {(one.reads, one.inputs) for one in trained}  # one tensor serves all that read it
     return low + sum(w.c * inputs for _, inputs in read)
+
+
+def _inputs_of_pefts_own(work: Workload, w: Widths, trained: Sequence[Linear], share: float) -> int:
+    """What peft's own forward pass keeps of the inputs: the adapter's is cast and masked apart from the layer's."""
+    if share:
+        mask = 1 if work.device_kind == "cuda" else 4
+        return sum((w.c + mask) * one.inputs for one in trained)
+    kept = 0
+    if work.recipe.model.quantize == "int8":  # bitsandbytes keeps what each layer of 8 bits read
+        kept = sum(w.s * inputs for _, inputs in {(one.reads, one.inputs) for one in linears(work.shape)})
+    if w.mixed:
+        return kept + sum(w.c * one.inputs for one in trained)
+    return kept + sum(w.c * inputs for _, inputs in {(one.reads, one.inputs) for one in trained})
 
 
 def _attention(work: Workload, w: Widths) -> int:

@@ -162,7 +162,7 @@ def _at_head(work: Workload, sizes: _Sizes) -> tuple[int, int]:
     chunk = min(CHUNK_TOKENS, supervised) * vocabulary
     frozen_copy = 0 if sizes.head else sizes.head_copy
     if not sizes.head:
-        return 16 * chunk + frozen_copy, 0
+        return (10 if c < 4 else 8) * chunk + frozen_copy, 0
     summed = (7 * sizes.head // 2 if c < 4 else 3 * sizes.head) + (4 if c < 4 else 8) * chunk
     return max(summed, sizes.head + 16 * chunk), 0
 

@@ -45,6 +45,10 @@ class AsOnCuda(TorchFunctionMode):
             if len(args) > 4:
                 args = (*args[:4], 0.0, *args[5:])
             kwargs.pop("dropout_p", None)
+            if kwargs.pop("enable_gqa", False):
+                query, *shared = args[:3]
+                repeated = (one.repeat_interleave(query.shape[1] // one.shape[1], dim=1) for one in shared)
+                args = (query, *repeated, *args[3:])
             return func(*args, **kwargs)
         if func is F.dropout:
             return _dropout(*args, **kwargs)

@@ -33,14 +33,16 @@ def packed_attention(
     """Causal attention inside each document of one packed row.
 
     `query` is (1, heads, tokens, head_dim), `key` and `value` may have fewer heads (grouped queries);
-    `document_lengths` sum to `tokens`. Returns (1, tokens, heads, head_dim). Raises ValueError for score
-    modifications that it does not compute, so that the caller can fall back to padding.
+    `document_lengths` sum to `tokens`. Returns (1, tokens, heads, head_dim). A processor's kernel shares keys without
+    copies; a GPU's for float32 cannot, and all scores would be held. Raises ValueError for score modifications
+    that it does not compute, so that the caller can fall back to padding.
     """
     for name in ("softcap", "s_aux", "position_bias"):
         if unsupported.get(name) is not None:
             raise ValueError(f"packed attention does not compute {name}")
     groups = query.shape[1] // key.shape[1]
-    if groups > 1:
+    shared = groups > 1 and query.device.type == "cpu"
+    if groups > 1 and not shared:
         key = key.repeat_interleave(groups, dim=1)
         value = value.repeat_interleave(groups, dim=1)
     lengths = list(document_lengths)
@@ -53,6 +55,7 @@ def packed_attention(
             dropout_p=dropout,
             scale=scaling,
             is_causal=sliding_window is None or length <= sliding_window,
+            enable_gqa=shared,
         )
         for length, one_query, one_key, one_value in zip(
             lengths,

@@ -11,6 +11,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
 from finetui_core.train.evaluation import Processes
+from finetui_core.train.fused.products import product_library
 from finetui_core.train.model import compute_dtype
 from finetui_core.train.replay import file_digest
 
@@ -26,6 +27,7 @@ _HINTS = {
     "sharding": "Set launch.sharding as it was: sums are added in another order otherwise.",
     "threads": "Set OMP_NUM_THREADS as it was: sums are added in another order otherwise.",
     "device": "Train on a device of the same kind: another one rounds in another way.",
+    "products": "Train on a processor of the same maker and kind: the products of matrices round in another way.",
     "dtype": "Train on a device that has the same precision, or set model.dtype.",
 }
 
@@ -56,6 +58,7 @@ def circumstances(
         "sharding": recipe.launch.sharding if processes.count > 1 else "none",
         "threads": torch.get_num_threads(),
         "device": _device_name(device),
+        "products": product_library() if device.type == "cpu" else None,
         "dtype": str(compute_dtype(recipe.model.dtype, device)).removeprefix("torch."),
         **{name: version(name) for name in COMPARED_LIBRARIES},
     }

@@ -9,6 +9,7 @@ import torch
 from finetui_core.errors import first_line
 from finetui_core.train.evaluation import ALONE, Processes
 from finetui_core.train.forward import Layout, Pass, logits_at, packed_pass, padded_pass
+from finetui_core.train.fused.seam import fuse, unfuse
 from finetui_core.train.model import causal_model
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 3e-2}
@@ -35,6 +36,24 @@ class _ProbeRows:
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         ids = self._rows[index]
         return ids, np.ones(len(ids), dtype=bool)
+
+
+@torch.no_grad()
+def fuse_proven(model: Any) -> str:
+    """Put the fused forms into `model` if its logits stay the same; the note names what keeps its own form."""
+    was_training = model.training
+    model.eval()
+    inner = causal_model(model)
+    embedding = inner.get_input_embeddings().weight
+    one = padded_pass(_ProbeRows(embedding.shape[0]), [0], embedding.device)
+    own = logits_at(inner, one, own_head=False)
+    note = fuse(model)
+    difference = _difference(inner, one, own, own_head=False)
+    if difference is not None:
+        unfuse(model)
+        note = f"all parts keep their own form: with the fused ones {difference}"
+    model.train(was_training)
+    return note
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from finetui_core.train.checkpoint import Progress, configuration, read_progress
 from finetui_core.train.circumstances import Difference, circumstances, differences, refuse
 from finetui_core.train.evaluation import ALONE, Documents, Processes, fixed_subset, probe_text
 from finetui_core.train.forward import Layout
-from finetui_core.train.layout import choose_layout
+from finetui_core.train.layout import choose_layout, fuse_proven
 from finetui_core.train.model import (
     add_adapters,
     best_device,
@@ -185,6 +185,8 @@ def build_session(
     if not is_full:
         model = add_adapters(model, recipe)
     kept = configuration(model, tokenizer, paths.checkpoints) if processes.index == 0 else {}
+    with accelerator.autocast():
+        fusion_note = "" if is_sharded else fuse_proven(model)
     own_rows = len(data.train)
     if recipe.data.replay:
         with accelerator.autocast():
@@ -222,7 +224,7 @@ def build_session(
             optimizer=optimizer,
             scaler=scaler,
             layout=chosen.layout,
-            layout_note=chosen.note,
+            layout_note="; ".join(filter(None, (chosen.note, fusion_note))),
             data=data,
             own_rows=own_rows,
             val_rows=fixed_subset(len(data.val), recipe.eval.max_rows, recipe.train.seed),

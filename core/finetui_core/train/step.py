@@ -99,8 +99,8 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
         total = _add_gradients(parameters, total, session.processes)
         session.scaler.unscale_(session.optimizer)
         norm = get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-    mean_loss = float(total) / supervised
-    grad_norm = float(norm)
+    summed, grad_norm = torch.stack([total.to(norm.device).float(), norm.float()]).tolist()
+    mean_loss = summed / supervised
     where: Literal["", "loss", "gradient", "weights"] = ""
     tensors: list[str] = []
     if math.isfinite(mean_loss) and math.isfinite(grad_norm):

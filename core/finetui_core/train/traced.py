@@ -32,6 +32,9 @@ from finetui_core.train.evaluation import inference
 from finetui_core.train.fake_model import build, has_kinds_of_layers, make_fake
 from finetui_core.train.fake_quantized import quantize
 from finetui_core.train.forward import Layout, Pass, attention_for, summed_loss
+from finetui_core.train.fused.dropout import draw_places
+from finetui_core.train.fused.norm import fuse_norms
+from finetui_core.train.fused.seam import fuse
 from finetui_core.train.live_memory import LiveMemory
 from finetui_core.train.model import DTYPES, causal_model
 from finetui_core.train.optimizer import build_optimizer
@@ -127,6 +130,10 @@ def parts_of(work: Workload, documents: Documents, layout: Layout, layers: int) 
     """The most memory of each part of the work, of a model with so many decoder layers."""
     recipe, dtype = work.recipe, compute_dtype(work)
     model = build(work.shape.config, recipe, dtype, layers)
+    if recipe.model.quantize == "none":
+        fuse(model, _zeros_on(work.device_kind))
+    else:
+        fuse_norms(model)
     memory = LiveMemory()
     try:
         with FakeTensorMode(), memory:
@@ -180,6 +187,15 @@ def _run(
 def as_on(device_kind: str) -> Any:
     """The operations of that kind of device."""
     return AsOnCuda() if device_kind == "cuda" else torch.overrides.BaseTorchFunctionMode()
+
+
+def _zeros_on(device_kind: str) -> Callable[[torch.Tensor, float], torch.Tensor]:
+    """What chooses dropout's zeros there, without numbers: how many there are is not known, only how many at most."""
+
+    def mask(like: torch.Tensor, share: float) -> torch.Tensor:
+        return torch.empty(like.shape, dtype=torch.bool, device=like.device)
+
+    return mask if device_kind == "cuda" else draw_places
 
 
 def autocast(dtype: torch.dtype) -> Any:

@@ -39,7 +39,7 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
 def total_tokens(session: Session) -> int:
     """Tokens of all steps of the run, without padding; of a part of an epoch, as many as it has on average."""
     schedule = session.schedule
-    return round(len(session.data.train.ids) / schedule.steps_per_epoch * schedule.total_steps)
+    return round(session.data.train.tokens / schedule.steps_per_epoch * schedule.total_steps)
 
 
 def data_check_event(session: Session) -> dict[str, Any]:

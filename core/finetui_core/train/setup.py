@@ -158,6 +158,7 @@ def build_session(
         max_length,
         recipe.train.seed,
         accept_errors=accept_data_errors(paths, checkpoint),
+        reading=reading.key,
     )
     facts = circumstances(recipe, data, accelerator.device, processes)
     differing = () if checkpoint is None else differences(facts, checkpoint)

@@ -118,6 +118,8 @@ def render_chats(asked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, 
 
 
 def _replies(requests: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    if not requests:
+        return []
     with _lock:
         worker = _running()
         try:

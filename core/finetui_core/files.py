@@ -40,7 +40,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def open_own(path: Path) -> int:
-    """Open a file that is there for reading, as `open_private` would; one that others may write raises OSError too."""
+    """Open a file for reading, as strictly as `open_private`; one that others may write raises OSError too."""
     descriptor = _open_checked(path, os.O_RDONLY)
     if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o022:
         os.close(descriptor)

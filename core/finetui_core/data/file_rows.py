@@ -140,7 +140,9 @@ def tokenize(
     def finish(batch: list[Row], rendered: Iterable[Example | Problem]) -> None:
         for row, whole in zip(batch, rendered, strict=True):
             place = len(rows.wholes)
-            result = whole if isinstance(whole, Problem) else fit(whole, fitting.max_length, fitting.overlength)
+            result = (
+                whole if isinstance(whole, Problem) else fit(whole, fitting.max_length, fitting.overlength)
+            )
             rows.recipe_errors += _errors(place, recipe_errors(row, result, specials))
             example = None if isinstance(result, Problem) else result.example
             if isinstance(result, Problem):

@@ -130,14 +130,7 @@ def prepare(
     and those that cannot be used at all are left out and counted. A set of which no row is left to learn from
     is always refused. `reading` is `Reading.key`: with it, rows that were tokenised before are not tokenised again.
     """
-    fitting = Fitting(options.train_on, max_length, options.overlength)
-
-    def rows_of(source: str, format: str) -> Kept:
-        key = None if reading is None else key_of(reading, source, format, fitting)
-        make = partial(tokenize, source, format, tokenizer, fitting, until_error=not accept_errors)
-        return kept_or_made(key, source, make)
-
-    kept = [rows_of(options.train, options.format), *([rows_of(options.val, "auto")] if options.val else [])]
+    kept = rows_of_files(options, tokenizer, max_length, accept_errors=accept_errors, reading=reading)
     sides = _divided([one.rows for one in kept], options, seed, max_length)
     errors: Errors = {}
     for side in sides:
@@ -152,7 +145,23 @@ def prepare(
     return _prepared(kept, sides, max_length, errors, accept_errors)
 
 
-def _divided(files: Sequence[FileRows], options: DataOptions, seed: int, max_length: int) -> tuple[_Side, _Side]:
+def rows_of_files(
+    options: DataOptions, tokenizer: Any, max_length: int, *, accept_errors: bool, reading: str | None
+) -> list[Kept]:
+    """The tokenised rows of data.train and, where there is one, of data.val; see `prepare`."""
+    fitting = Fitting(options.train_on, max_length, options.overlength)
+    files = [(options.train, options.format), *([(options.val, "auto")] if options.val else [])]
+    kept = []
+    for source, format in files:
+        key = None if reading is None else key_of(reading, source, format, fitting)
+        make = partial(tokenize, source, format, tokenizer, fitting, until_error=not accept_errors)
+        kept.append(kept_or_made(key, source, make))
+    return kept
+
+
+def _divided(
+    files: Sequence[FileRows], options: DataOptions, seed: int, max_length: int
+) -> tuple[_Side, _Side]:
     side: Callable[[FileRows, Ints], _Side] = partial(
         _Side, max_length=max_length, cuts=options.overlength == "truncate"
     )

@@ -186,7 +186,9 @@ class BatchRenderer:
         """Each row as `renderer` gives it."""
         waiting = iter(encodings)
         return [
-            _refused(row, text) if isinstance(text, Unrenderable) else self._example(row, text, *next(waiting))
+            _refused(row, text)
+            if isinstance(text, Unrenderable)
+            else self._example(row, text, *next(waiting))
             for row, text in zip(rendered.rows, rendered.texts, strict=True)
         ]
 
@@ -262,9 +264,7 @@ def _tokenized(text: str, facts: _Facts) -> _Encoded:
     return _encoded(text, tokens["input_ids"], tokens["offset_mapping"], facts)
 
 
-def _encoded(
-    text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], facts: _Facts
-) -> _Encoded:
+def _encoded(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], facts: _Facts) -> _Encoded:
     flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int64, count=2 * len(ids)).reshape(-1, 2)
     begins, ends = flat[:, 0], flat[:, 1]
     if facts.trims_spaces:

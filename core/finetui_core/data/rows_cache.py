@@ -1,4 +1,4 @@
-"""Tokenised rows that were made before, found again by what decides them: the file, the tokenizer, the template, the code.
+"""Tokenised rows that were made before, found again by what decides them: file, tokenizer, template and code.
 
 Each entry is one safetensors file in the user's cache folder, which nobody else can read. An entry is believed only if
 it is this user's own regular file and its digest is right; otherwise it is made anew. The format's own order is kept:
@@ -162,7 +162,7 @@ def _find(key: str, source: str) -> tuple[FileRows | None, str]:
     path = rows_folder() / f"{key}.safetensors"
     try:
         file = os.fdopen(open_own(path), "rb")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None, "tokenised"
     except OSError:  # a link, a pipe, or another user's
         return None, "damaged"

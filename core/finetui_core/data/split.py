@@ -54,7 +54,9 @@ def kept_apart(digests: NDArray[np.uint8], val_fraction: float, seed: int) -> ND
     if val_fraction <= 0 or not len(digests):
         return apart
     as_texts = np.ascontiguousarray(digests).view("S16").ravel()  # two are equal where all their bytes are
-    _, first, group_of, sizes = np.unique(as_texts, return_index=True, return_inverse=True, return_counts=True)
+    _, first, group_of, sizes = np.unique(
+        as_texts, return_index=True, return_inverse=True, return_counts=True
+    )
     if len(first) < 2:
         return apart
     key, drawn = str(seed).encode(), bytearray()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +62,8 @@ def test_rows_become_tokens_and_the_report_adds_up(tmp_path: Path, tokenizer: An
 def same(one: Prepared, other: Prepared) -> bool:
     return all(
         len(left) == len(right)
-        and list(left.sources) == list(right.sources)
-        and all(map(np.array_equal, chain.from_iterable(left), chain.from_iterable(right)))
+        and all(left.sources[row] == right.sources[row] for row in range(len(left)))
+        and all(all(map(np.array_equal, left[row], right[row])) for row in range(len(left)))
         for left, right in ((one.train, other.train), (one.val, other.val))
     )
 

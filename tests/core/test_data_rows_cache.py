@@ -1,4 +1,4 @@
-"""Tokenised rows that are kept between runs: found again, not trusted where they are not this user's own and whole."""
+"""Tokenised rows that are kept between runs: found again, and believed only where they are one's own and whole."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from finetui_core.data.prepare import Prepared
 from finetui_core.data.reading import read_with
 from finetui_core.data.render import BatchRenderer, Example, ensure_template, renderer
 from finetui_core.data.rows_cache import key_of, rows_folder
+from finetui_core.data.token_rows import TokenRows
 from finetui_core.errors import InputError
 from finetui_core.recipe.options import DataOptions, Recipe
 from tiny_models import save_tokenizer
@@ -66,10 +66,14 @@ def prepared(source: str, tokenizer: Any, reading: str | None = READING, **more:
     return prepare.prepare(options, tokenizer, 60, 42, reading=reading, **more)
 
 
+def same_row(left: TokenRows, right: TokenRows, number: int) -> bool:
+    is_equal = map(np.array_equal, left[number], right[number])
+    return left.sources[number] == right.sources[number] and all(is_equal)
+
+
 def same(one: Prepared, other: Prepared) -> bool:
     return one.report == other.report and all(
-        list(left.sources) == list(right.sources)
-        and all(map(np.array_equal, chain.from_iterable(left), chain.from_iterable(right)))
+        len(left) == len(right) and all(same_row(left, right, number) for number in range(len(left)))
         for left, right in ((one.train, other.train), (one.val, other.val))
     )
 
@@ -279,27 +283,24 @@ def test_every_input_that_matters_changes_the_key(tmp_path: Path, monkeypatch: p
     source = rows_file(folder)
     seen: dict[str, str] = {}
 
-    def note(what: str, recipe: Recipe = recipe, **other: Any) -> None:
-        fitting = Fitting(**{"train_on": "assistant", "max_length": 60, "overlength": "drop"} | other)
+    def note(what: str, recipe: Recipe = recipe, fitting: Fitting = Fitting("assistant", 60, "drop")) -> None:
         reading = read_with(recipe).key
         assert reading is not None
-        key = key_of(reading, source, "auto", fitting)
-        assert key is not None and key not in seen, f"{what} gives the key of {seen.get(key)}"
-        seen[key] = what
+        for format in ("auto", "messages"):
+            key = key_of(reading, source, format, fitting)
+            assert key is not None and key not in seen, f"{what} gives the key of {seen.get(key)}"
+            seen[key] = what
 
     note("nothing")
-    note("train_on", train_on="all")
-    note("max_length", max_length=61)
-    note("overlength", overlength="truncate")
+    note("train_on", fitting=Fitting("all", 60, "drop"))
+    note("max_length", fitting=Fitting("assistant", 61, "drop"))
+    note("overlength", fitting=Fitting("assistant", 60, "truncate"))
     with_template = recipe.model_copy(
         update={"model": recipe.model.model_copy(update={"chat_template": str(template)})}
     )
     note("a template file", with_template)
     template.write_text("{{ messages[0].content }} ")
     note("its content", with_template)
-    assert key_of(READING, source, "auto", Fitting("all", 60, "drop")) != key_of(
-        READING, source, "messages", Fitting("all", 60, "drop")
-    )
     Path(source).write_bytes(Path(source).read_bytes() + b"\n")
     note("the rows")
     (folder / "chat_template.jinja").write_text("{{ messages[0].role }}")

@@ -48,9 +48,10 @@ class Fitting:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found in a source. `row_errors` hold without a recipe, `recipe_errors` under it; `refused` are the
-    rows that the template cannot show, with its reason. `rejected` are the first of the `rejected_rows` that cannot be
-    read.
+    """What was found in a source.
+
+    `row_errors` hold without a recipe, `recipe_errors` under it; `refused` are the rows that the template cannot
+    show, with its reason. `rejected` are the first of the `rejected_rows` that cannot be read.
     """
 
     layout: str
@@ -66,8 +67,8 @@ class Findings:
 class FileRows:
     """The rows of `source` that can be read, in its order: arrays are [rows], digests [rows, 16].
 
-    `lines` are their places in the file, `wholes` their tokens before any cut (-1 where the template refuses the row),
-    `lengths` those that are trained on (0 where it is left out), and `learned` those that the loss may count.
+    `lines` are their places in the file, `wholes` their tokens before any cut (-1 where the template refuses the
+    row), `lengths` those that are trained on (0 where it is left out), and `learned` how many of these are learned.
     """
 
     source: str

@@ -9,7 +9,7 @@ import numpy as np
 
 from finetui_core.data.check.gate import Errors, error_problems, verdict, way_out
 from finetui_core.data.file_rows import SHOWN, FileRows, Fitting, Note, tokenize
-from finetui_core.data.rows_cache import Kept, key_of, kept_or_made
+from finetui_core.data.rows_cache import Kept, kept_or_made, key_of
 from finetui_core.data.split import kept_apart
 from finetui_core.data.token_rows import Ints, TokenRows
 from finetui_core.errors import InputError, Problem
@@ -49,7 +49,7 @@ class DataReport:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything the training loop reads. `how` says for each file how its rows were had, as `rows_cache.Kept` does."""
+    """Everything the training loop reads. `how` says of each file how its rows were had; see `rows_cache.Kept`."""
 
     train: TokenRows
     val: TokenRows

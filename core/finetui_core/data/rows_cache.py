@@ -1,9 +1,9 @@
 """Tokenised rows that were made before, found again by what decides them: file, tokenizer, template and code.
 
-Each entry is one safetensors file in the user's cache folder, which nobody else can read. An entry is believed only if
-it is this user's own regular file and its digest is right; otherwise it is made anew. The format's own order is kept:
+Each entry is one safetensors file in the user's cache folder, which nobody else can read. It is believed only where it
+is this user's own regular file and its digest is right; otherwise it is made anew. The format is safetensors' own:
 eight bytes with the length of a JSON header, the header, and the tensors behind each other
-(https://github.com/huggingface/safetensors#format); the header's room is fixed, so that tokens can be written before
+(https://github.com/huggingface/safetensors#format). The header's room is fixed, so that tokens can be written before
 their number is known.
 """
 
@@ -54,7 +54,7 @@ def key_of(reading: str, source: str, format: str, fitting: Fitting) -> str | No
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Rows, and how they were had: "tokenised", "kept" from before, or "damaged" where what was kept was made anew."""
+    """Rows and how they were had: "tokenised", "kept" from before, or "damaged" if what was kept was made anew."""
 
     rows: FileRows
     how: str
@@ -72,7 +72,7 @@ def kept_or_made(key: str | None, source: str, make: Callable[["RowsFile"], File
         with suppress(OSError), _alone(key):
             found, _ = _find(key, source)  # whoever had the entry before may have made it
             return Kept(_make_and_keep(key, make), how) if found is None else Kept(found, "kept")
-    return Kept(make(RowsFile(tempfile.TemporaryFile())), how)  # noqa: SIM115 (the rows keep it)
+    return Kept(make(RowsFile(tempfile.TemporaryFile())), how)
 
 
 @contextmanager
@@ -197,9 +197,10 @@ def _read(file: BinaryIO, key: str, source: str) -> FileRows:
         return np.frombuffer(content, dtype).reshape(header[name]["shape"])
 
     found = msgspec.json.decode(tensor("facts", "u1").tobytes(), type=Findings)
-    columns = [tensor(name, "<i8").astype(np.int64) for name in _COLUMNS]
+    lines, wholes, lengths, learned = (tensor(name, "<i8").astype(np.int64) for name in _COLUMNS)
+    prompts, digests = tensor("prompts", "u1"), tensor("digests", "u1")
     content = FileContent(file, _BEGIN, header["content"]["data_offsets"][1] // TOKEN_BYTES)
-    return FileRows(source, found, *columns, tensor("prompts", "u1"), tensor("digests", "u1"), content)
+    return FileRows(source, found, lines, wholes, lengths, learned, prompts, digests, content)
 
 
 def _bound(folder: Path, newest: Path) -> None:

@@ -49,7 +49,8 @@ def template_of(tokenizer: Any, path: str | None) -> tuple[str, str]:
 def ensure_template(tokenizer: Any, path: str | None, *, tried: bool = False) -> str:
     """Give the tokenizer the template of `template_of`, and return where it is from.
 
-    Unless it was `tried` before, it is rendered for a trial. Raises InputError if there is none to be had, if it is not valid Jinja, or if it does not come to an end.
+    Unless it was `tried` before, it is rendered for a trial. Raises InputError if there is none to be had, if it is
+    not valid Jinja, or if it does not come to an end.
     """
     template, origin = template_of(tokenizer, path)
     if not tried:

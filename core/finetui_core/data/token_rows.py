@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from finetui_core.data.render import Example
 
 TOKEN_BYTES = 5
-"""Of each token: its number in four bytes and, after the numbers of its row, a byte that says whether it is learned."""
+"""Of each token: its number in four bytes and, behind those of its row, a byte that says whether it is learned."""
 Ints = NDArray[np.int64]
 
 

@@ -40,6 +40,7 @@ def fit(
     schedule, saving = session.schedule, session.recipe.save
     saves = Saves(saving.minutes, progress.step or None)
     spoilt: list[str] = []
+    waits_for_base = progress.step == 0
     left = time_left(session)
     meters = open_meters(session, progress.step)
 
@@ -102,7 +103,6 @@ def fit(
         phase("training")
         waits_for_base = False
 
-    waits_for_base = progress.step == 0
     if waits_for_base and not has_adapter(session):
         evaluate_base()
     else:

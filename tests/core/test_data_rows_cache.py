@@ -30,6 +30,7 @@ from tiny_models import save_tokenizer
 from tiny_tokenizers import byte_level
 
 READING = "a" * 64
+FITTING = Fitting("assistant", 60, "drop")
 CONFIG = {"model_type": "llama", "vocab_size": 300, "max_position_embeddings": 256}
 
 
@@ -283,7 +284,7 @@ def test_every_input_that_matters_changes_the_key(tmp_path: Path, monkeypatch: p
     source = rows_file(folder)
     seen: dict[str, str] = {}
 
-    def note(what: str, recipe: Recipe = recipe, fitting: Fitting = Fitting("assistant", 60, "drop")) -> None:
+    def note(what: str, recipe: Recipe = recipe, fitting: Fitting = FITTING) -> None:
         reading = read_with(recipe).key
         assert reading is not None
         for format in ("auto", "messages"):

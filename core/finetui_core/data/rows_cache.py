@@ -1,7 +1,7 @@
 """Tokenised rows that were made before, found again by what decides them: file, tokenizer, template and code.
 
-Each entry is one safetensors file in the user's cache folder, which nobody else can read. It is believed only where it
-is this user's own regular file and its digest is right; otherwise it is made anew. The format is safetensors' own:
+Each entry is one safetensors file in the user's cache folder, which nobody else can read. It is believed only where
+it is this user's own regular file and its digest is right; otherwise it is made anew. The format is safetensors' own:
 eight bytes with the length of a JSON header, the header, and the tensors behind each other
 (https://github.com/huggingface/safetensors#format). The header's room is fixed, so that tokens can be written before
 their number is known.

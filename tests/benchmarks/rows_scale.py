@@ -2,9 +2,9 @@
 
     python tests/benchmarks/rows_scale.py [ROWS ...]
 
-For each number of rows, in a process of its own: the bare tokenizer's `encode_batch` over the rendered texts; reading,
-checking, rendering and tokenising the file (`prepare`) with an empty cache; the same from the cache; and one epoch of
-reading all rows in a run's order. Processor seconds are those of all threads, without the process of the templates.
+For each number of rows, in a process of its own: the bare tokenizer's `encode_batch` over the rendered texts; the
+file read, checked, rendered and tokenised (`prepare`) with an empty cache; the same from the cache; and one epoch of
+reading all rows in a run's order. Seconds are of the wall; MiB are what the process has more than before.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """The rows of a run tokenised beside the trainer's imports: `python -m finetui_core.data.rows_ahead RUN`.
 
 It puts them into the cache of rows, where the trainer finds them, or waits for them, once its libraries are loaded.
-What is wrong it leaves to the trainer to find and to tell: this process says nothing.
+What is wrong with the data or the model it leaves to the trainer to find and to tell.
 """
 
 import argparse
@@ -29,8 +29,7 @@ def start_ahead(paths: RunPaths, *, accept_errors: bool) -> None:
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=child_environment(),
+            env=child_environment() | {"TRANSFORMERS_VERBOSITY": "error"},
         )
         threading.Thread(target=process.wait, daemon=True).start()  # or it stays a zombie
 

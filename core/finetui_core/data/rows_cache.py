@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import struct
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -68,6 +69,9 @@ def kept_or_made(key: str | None, source: str, make: Callable[["RowsFile"], File
     found, how = (None, "tokenised") if key is None else _find(key, source)
     if found is not None:
         return Kept(found, "kept")
+    if how == "damaged":
+        with suppress(OSError):  # a log on a full disk must not end a run
+            print(f"the kept tokenised rows of {source} are damaged and are made anew", file=sys.stderr)
     if key is not None:
         with suppress(OSError), _alone(key):
             found, _ = _find(key, source)  # whoever had the entry before may have made it

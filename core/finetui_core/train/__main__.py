@@ -52,7 +52,9 @@ def main() -> int:
     keep_lock_from_children(paths)
     if "RANK" in os.environ:
         _die_with_launcher()
-    if os.environ.get("LOCAL_RANK", "0") == "0":
+    if (
+        os.environ.get("LOCAL_RANK", "0") == "0" and "torch" not in sys.modules
+    ):  # no import, nothing beside it
         start_ahead(paths, accept_errors=accepts_data_errors(paths, resumes=arguments.attempt > 1))
     attempt = read_small(paths.attempt(arguments.attempt), Attempt)
     inexact = attempt is not None and attempt.inexact

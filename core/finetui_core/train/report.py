@@ -32,6 +32,7 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
         "layout": {"packed": layout.packed, "chunked_head": layout.own_head, "note": session.layout_note},
         "chat_template": session.template_origin,
         "defaults": explain(given, session.recipe),
+        "rows_from": list(session.data.how),
         "data_report": msgspec.to_builtins(session.data.report),
     }
 

@@ -29,6 +29,26 @@ def open_private(path: Path, flags: int) -> int:
     A link in its place is not followed, a pipe not waited for, and a file of another user not touched: each raises
     OSError. A file that others may read is closed to them.
     """
+    descriptor = _open_checked(path, flags | os.O_CREAT)
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+        try:
+            os.fchmod(descriptor, 0o600)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def open_own(path: Path) -> int:
+    """Open a file for reading, as strictly as `open_private`; one that others may write raises OSError too."""
+    descriptor = _open_checked(path, os.O_RDONLY)
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o022:
+        os.close(descriptor)
+        raise PermissionError(errno.EPERM, "others may write it", str(path))
+    return descriptor
+
+
+def _open_checked(path: Path, flags: int) -> int:
     descriptor = _open_unfollowed(path, flags)
     try:
         status = os.fstat(descriptor)
@@ -36,8 +56,6 @@ def open_private(path: Path, flags: int) -> int:
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
         if status.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, f"it belongs to user {status.st_uid}", str(path))
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            os.fchmod(descriptor, 0o600)
     except BaseException:
         os.close(descriptor)
         raise
@@ -45,7 +63,7 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def _open_unfollowed(path: Path, flags: int) -> int:
-    flags |= os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         return os.open(path, flags, 0o600)
     except OSError as error:

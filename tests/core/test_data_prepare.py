@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetui_core.data.prepare import Prepared, TokenRows, prepare
+from finetui_core.data.prepare import Prepared, prepare
 from finetui_core.data.render import Example, ensure_template
+from finetui_core.data.token_rows import TokenRows
 from finetui_core.errors import InputError
 from finetui_core.recipe.options import DataOptions
 from tiny_tokenizers import byte_level
@@ -46,7 +47,7 @@ def test_rows_become_tokens_and_the_report_adds_up(tmp_path: Path, tokenizer: An
     report = prepared.report
     assert (report.rows_read, report.train_rows, report.val_rows) == (40, 36, 4)
     assert (len(prepared.train), len(prepared.val)) == (36, 4)
-    assert report.train_tokens == prepared.train.lengths.sum() == len(prepared.train.ids)
+    assert report.train_tokens == prepared.train.lengths.sum() == prepared.train.tokens
     assert report.longest_row_tokens == max(prepared.train.lengths.max(), prepared.val.lengths.max())
     ids, mask = prepared.train[0]
     assert tokenizer.decode(ids[mask]) == "yes</s>"
@@ -59,11 +60,11 @@ def test_rows_become_tokens_and_the_report_adds_up(tmp_path: Path, tokenizer: An
 
 
 def same(one: Prepared, other: Prepared) -> bool:
-    names = ("ids", "mask", "offsets")
     return all(
-        np.array_equal(getattr(left, name), getattr(right, name))
+        len(left) == len(right)
+        and all(left.sources[row] == right.sources[row] for row in range(len(left)))
+        and all(all(map(np.array_equal, left[row], right[row])) for row in range(len(left)))
         for left, right in ((one.train, other.train), (one.val, other.val))
-        for name in names
     )
 
 
@@ -153,14 +154,16 @@ EXAMPLES = st.lists(
 )
 
 
-@given(EXAMPLES)
-def test_flat_rows_give_back_what_went_in(examples: list[Example]) -> None:
-    rows = TokenRows.of(examples)
-    assert (rows.ids.dtype, rows.mask.dtype, rows.offsets.dtype) == (np.int32, np.bool_, np.int64)
-    assert len(rows) == len(examples)
-    for index, example in enumerate(examples):
-        for ids, mask in (rows[index], rows[index - len(examples)]):
-            assert np.array_equal(ids, example.ids) and np.array_equal(mask, example.mask)
-    assert len(list(rows)) == len(examples)
-    with pytest.raises(IndexError):
-        rows[len(examples)]
+@given(EXAMPLES, EXAMPLES)
+def test_rows_in_a_file_give_back_what_went_in(one: list[Example], other: list[Example]) -> None:
+    for rows, examples in ((TokenRows.of(one), one), (TokenRows.of(one) + TokenRows.of(other), one + other)):
+        assert len(rows) == len(rows.sources) == len(examples)
+        assert rows.tokens == sum(len(example.ids) for example in examples)
+        for index, example in enumerate(examples):
+            for ids, mask in (rows[index], rows[index - len(examples)]):
+                assert (ids.dtype, mask.dtype) == (np.int32, np.bool_)
+                assert np.array_equal(ids, example.ids) and np.array_equal(mask, example.mask)
+            assert rows.sources[index] == example.source
+        assert len(list(rows)) == len(examples)
+        with pytest.raises(IndexError):
+            rows[len(examples)]

@@ -1,9 +1,11 @@
 """A data source → typed rows and everything that is wrong with it."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -30,50 +32,70 @@ class Loaded:
 
 MOST_UNREAD = 10_000
 """Rows at the start of a file of which none can be read: then the others are not looked at."""
-_NAMED = 100
+_NAMED = _SNIFFED = 100
+
+
+class RowStream:
+    """The rows of one source, read and converted as they are asked for, so that none has to stay in memory.
+
+    `layout` is known at once. Going through it gives (place, row or its fault); `sha256` is known at its end.
+    """
+
+    def __init__(self, source: str, format: str = "auto") -> None:
+        """`format` is a layout's name, or "auto" to recognise it from the first rows.
+
+        Raises InputError where the file is unusable, holds no rows, or fits no known layout.
+        """
+        self.source = source
+        self._read = enumerate(read_rows(source))
+        self._head: list[tuple[int, RawRow | Problem]] = []
+        values: list[dict[str, Any]] = []
+        for place, row in self._read:
+            self._head.append((place, row))
+            if not isinstance(row, Problem):
+                values.append(row.value)
+            if len(values) == _SNIFFED or (not values and len(self._head) == MOST_UNREAD):
+                break
+        if not values:
+            faults = [row for _, row in self._head[:_NAMED] if isinstance(row, Problem)]
+            nothing = Problem("there are no rows", source, "Check that whatever wrote it has finished.")
+            raise InputError(faults or nothing)
+        self.layout = sniff(values, source) if format == "auto" else format
+        self._digest = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[tuple[int, Row | Problem]]:
+        """Each row in order; faulty rows do not raise. Can be gone through once."""
+        convert, is_of_hub = CONVERTERS[self.layout], self.source.startswith(HUB_PREFIX)
+        for place, row in chain(self._head, self._read):
+            if isinstance(row, Problem):
+                yield place, row
+                continue
+            if is_of_hub:
+                self._digest.update(msgspec.json.encode(row.value, enc_hook=repr) + b"\n")
+            yield place, convert(row.value, f"{self.source}:{row.number}")
+
+    @property
+    def sha256(self) -> str:
+        """See `Loaded`."""
+        return self._digest.hexdigest() if self.source.startswith(HUB_PREFIX) else file_sha256(self.source)
 
 
 def load(source: str, format: str = "auto") -> Loaded:
-    """Read a whole source; `format` is a layout's name, or "auto" to recognise it from the first rows.
-
-    Raises InputError where the file is unusable, holds no rows, or fits no known layout. Faulty rows do not
-    raise.
-    """
-    raw: list[RawRow] = []
-    places: list[int] = []
-    rejected: list[Problem] = []
-    for place, row in enumerate(read_rows(source)):
-        if isinstance(row, Problem):
-            rejected.append(row)
-            if len(rejected) == MOST_UNREAD and not raw:
-                break
-        else:
-            raw.append(row)
-            places.append(place)
-    if not raw:
-        raise InputError(
-            rejected[:_NAMED]
-            or Problem("there are no rows", source, "Check that whatever wrote it has finished.")
-        )
-    layout = sniff([row.value for row in raw[:100]], source) if format == "auto" else format
-    convert = CONVERTERS[layout]
+    """Read a whole source; see `RowStream`, which raises what this does. Faulty rows do not raise."""
+    stream = RowStream(source, format)
     rows: list[Row] = []
     numbers: list[int] = []
-    for place, item in zip(places, raw, strict=True):
-        converted = convert(item.value, f"{source}:{item.number}")
-        if isinstance(converted, Problem):
-            rejected.append(converted)
+    rejected: list[Problem] = []
+    for place, row in stream:
+        if isinstance(row, Problem):
+            rejected.append(row)
         else:
-            rows.append(converted)
+            rows.append(row)
             numbers.append(place)
-    return Loaded(tuple(rows), tuple(numbers), tuple(rejected), layout, _fingerprint(source, raw))
+    return Loaded(tuple(rows), tuple(numbers), tuple(rejected), stream.layout, stream.sha256)
 
 
-def _fingerprint(source: str, raw: Iterable[RawRow]) -> str:
-    if not source.startswith(HUB_PREFIX):
-        with Path(source).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for row in raw:
-        digest.update(msgspec.json.encode(row.value, enc_hook=repr) + b"\n")
-    return digest.hexdigest()
+def file_sha256(path: str) -> str:
+    """As sha256sum prints it. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

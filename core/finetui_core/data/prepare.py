@@ -1,58 +1,19 @@
 """From the recipe's data options to the token rows of a run, and a report of what was done to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from finetui_core.data.check.gate import Errors, error_problems, note_errors, verdict, way_out
-from finetui_core.data.check.recipe_rows import recipe_errors
-from finetui_core.data.check.rows import row_hits
-from finetui_core.data.check.specials import specials_of
-from finetui_core.data.conversation import Row
-from finetui_core.data.render import Example, renderer
-from finetui_core.data.split import row_digest
-from finetui_core.data.stages import Fitted, Sets, fitted_rows, read_sets
+from finetui_core.data.check.gate import Errors, error_problems, verdict, way_out
+from finetui_core.data.file_rows import SHOWN, FileRows, Fitting, Note, tokenize
+from finetui_core.data.rows_cache import Kept, kept_or_made, key_of
+from finetui_core.data.split import kept_apart
+from finetui_core.data.token_rows import Ints, TokenRows
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.options import DataOptions
-
-_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRows:
-    """Many rows in flat arrays: `ids` and `mask` [tokens], `offsets` [rows + 1], `sources` [rows]."""
-
-    ids: NDArray[np.int32]
-    mask: NDArray[np.bool_]
-    offsets: NDArray[np.int64]
-    sources: tuple[str, ...]
-
-    @classmethod
-    def of(cls, examples: Sequence[Example]) -> "TokenRows":
-        return cls(
-            np.concatenate([np.empty(0, np.int32), *(example.ids for example in examples)]),
-            np.concatenate([np.empty(0, np.bool_), *(example.mask for example in examples)]),
-            np.cumsum([0, *(len(example.ids) for example in examples)], dtype=np.int64),
-            tuple(example.source for example in examples),
-        )
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __getitem__(self, index: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """The ids and the mask of one row, as views. Raises IndexError."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        row = slice(self.offsets[index % len(self)], self.offsets[index % len(self) + 1])
-        return self.ids[row], self.mask[row]
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens per row."""
-        return np.diff(self.offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,39 +49,78 @@ class DataReport:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything the training loop reads."""
+    """Everything the training loop reads. `how` says of each file how its rows were had; see `rows_cache.Kept`."""
 
     train: TokenRows
     val: TokenRows
     report: DataReport
+    how: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One side of the split: rows that the template can show, and its reasons to refuse the others."""
+    """One side of the split: the places of its `rows` among those of `file`."""
 
-    fitted: tuple[Fitted, ...]
-    unrenderable: tuple[Problem, ...]
+    file: FileRows
+    rows: Ints
+    max_length: int
+    cuts: bool
 
     @property
-    def examples(self) -> list[Example]:
-        return [one.example for one in self.fitted if one.example is not None]
+    def wholes(self) -> Ints:
+        """Tokens before any cut, of the rows that the template can show."""
+        wholes = self.file.wholes[self.rows]
+        return wholes[wholes >= 0]
+
+    @property
+    def kept(self) -> int:
+        return int((self.file.lengths[self.rows] > 0).sum())
+
+    @property
+    def long(self) -> Ints:
+        """The rows over `max_length`."""
+        return self.rows[self.file.wholes[self.rows] > self.max_length]
 
     @property
     def cut(self) -> int:
-        return sum(one.is_cut for one in self.fitted)
+        return len(self.long) if self.cuts else 0
 
     @property
     def dropped(self) -> int:
-        return sum(one.is_long and not one.is_cut for one in self.fitted)
+        return 0 if self.cuts else len(self.long)
 
     @property
     def taught_nothing(self) -> int:
-        return sum(one.teaches_nothing for one in self.fitted)
+        return len(self.wholes) - self.kept - self.dropped
+
+    @property
+    def refused(self) -> list[Problem]:
+        """Why the template cannot show the others."""
+        here = frozenset(self.rows[self.file.wholes[self.rows] < 0].tolist())
+        return [problem for row, problem in self.file.found.refused if row in here]
+
+    def note(self, errors: Errors, notes: Sequence[Note]) -> None:
+        """Add those of this side to the errors."""
+        if notes:
+            here = frozenset(self.rows.tolist())
+            for row, rule in notes:
+                if row in here:
+                    errors.setdefault(rule, []).append(self.file.where(row))
+
+    @property
+    def learned(self) -> int:
+        """Tokens."""
+        return int(self.file.learned[self.rows].sum())
 
 
 def prepare(
-    options: DataOptions, tokenizer: Any, max_length: int, seed: int, *, accept_errors: bool = False
+    options: DataOptions,
+    tokenizer: Any,
+    max_length: int,
+    seed: int,
+    *,
+    accept_errors: bool = False,
+    reading: str | None = None,
 ) -> Prepared:
     """Load, check, split, render and measure the rows of a recipe; `max_length` is in tokens.
 
@@ -128,19 +128,48 @@ def prepare(
     faulty rows, rows in which the data check finds an error, and by default rows over `max_length`, raise
     InputError with the first of them and their number. With `accept_errors` rows with errors are trained on,
     and those that cannot be used at all are left out and counted. A set of which no row is left to learn from
-    is always refused.
+    is always refused. `reading` is `Reading.key`: with it, rows that were tokenised before are not tokenised again.
     """
-    sets = read_sets(options, seed)
+    kept = rows_of_files(options, tokenizer, max_length, accept_errors=accept_errors, reading=reading)
+    sides = _divided([one.rows for one in kept], options, seed, max_length)
     errors: Errors = {}
-    for row in (*sets.train.rows, *sets.val.rows):
-        note_errors(errors, row.source, row_hits(row))
-    rows = len(sets.train.rows) + len(sets.val.rows)
-    files = [source for source in (options.train, options.val) if source]
+    for side in sides:
+        side.note(errors, side.file.found.row_errors)
+    rows = sum(len(side.rows) for side in sides)
+    sources = [one.rows.source for one in kept]
     if not accept_errors:
-        _refuse(_faulty(options, sets) + error_problems(errors, rows, files))
-    sides = _sides(options, sets, tokenizer, max_length, errors)
+        _refuse(_faulty([one.rows for one in kept]) + error_problems(errors, rows, sources))
+    for side in sides:
+        side.note(errors, side.file.found.recipe_errors)
     _refuse(_unfit(options, sides, errors, max_length, accept_errors))
-    return _prepared(sets, sides, max_length, errors, accept_errors)
+    return _prepared(kept, sides, max_length, errors, accept_errors)
+
+
+def rows_of_files(
+    options: DataOptions, tokenizer: Any, max_length: int, *, accept_errors: bool, reading: str | None
+) -> list[Kept]:
+    """The tokenised rows of data.train and, where there is one, of data.val; see `prepare`."""
+    fitting = Fitting(options.train_on, max_length, options.overlength)
+    files = [(options.train, options.format), *([(options.val, "auto")] if options.val else [])]
+    kept = []
+    for source, format in files:
+        key = None if reading is None else key_of(reading, source, format, fitting)
+        make = partial(tokenize, source, format, tokenizer, fitting, until_error=not accept_errors)
+        kept.append(kept_or_made(key, source, make))
+    return kept
+
+
+def _divided(
+    files: Sequence[FileRows], options: DataOptions, seed: int, max_length: int
+) -> tuple[_Side, _Side]:
+    side: Callable[[FileRows, Ints], _Side] = partial(
+        _Side, max_length=max_length, cuts=options.overlength == "truncate"
+    )
+    if len(files) == 2:
+        train, val = files
+        return side(train, np.arange(len(train))), side(val, np.arange(len(val)))
+    apart = kept_apart(files[0].prompts, options.val_fraction, seed)
+    return side(files[0], np.flatnonzero(~apart)), side(files[0], np.flatnonzero(apart))
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -148,40 +177,21 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InputError(problems)
 
 
-def _faulty(options: DataOptions, sets: Sets) -> list[Problem]:
+def _faulty(files: Sequence[FileRows]) -> list[Problem]:
     problems: list[Problem] = []
-    for source, part in ((options.train, sets.loaded), (options.val or "", sets.separate)):
-        if part and part.rejected:
-            count, total = len(part.rejected), len(part.rejected) + len(part.rows)
-            summary = f"{count:,} of {total:,} rows cannot be used"
-            problems += _listed(summary, source, part.rejected, way_out([source]))
+    for file in files:
+        if count := file.found.rejected_rows:
+            summary = f"{count:,} of {count + len(file):,} rows cannot be used"
+            problems += _listed(count, summary, file.source, file.found.rejected, way_out([file.source]))
     return problems
 
 
-def _listed(summary: str, where: str, problems: Sequence[Problem], hint: str = "") -> list[Problem]:
-    """A summary and the first 20 problems."""
-    more = f" (the first {_SHOWN} follow)" if len(problems) > _SHOWN else ""
-    return [Problem(summary + more, where, hint), *problems[:_SHOWN]]
-
-
-def _sides(
-    options: DataOptions, sets: Sets, tokenizer: Any, max_length: int, errors: Errors
-) -> tuple[_Side, _Side]:
-    """Both sides rendered and fitted; what the check finds in them is added to `errors`."""
-    render_row, specials = renderer(tokenizer, options.train_on), specials_of(tokenizer)
-    sides = []
-    for part in (sets.train, sets.val):
-        fitted: list[Fitted] = []
-        unrenderable: list[Problem] = []
-        results = fitted_rows(part, render_row, max_length, options.overlength)
-        for row, result in zip(part.rows, results, strict=True):
-            note_errors(errors, row.source, recipe_errors(row, result, specials))
-            if isinstance(result, Problem):
-                unrenderable.append(result)
-            else:
-                fitted.append(result)
-        sides.append(_Side(tuple(fitted), tuple(unrenderable)))
-    return sides[0], sides[1]
+def _listed(
+    count: int, summary: str, where: str, problems: Sequence[Problem], hint: str = ""
+) -> list[Problem]:
+    """A summary and the first 20 of so many problems."""
+    more = f" (the first {SHOWN} follow)" if count > SHOWN else ""
+    return [Problem(summary + more, where, hint), *problems[:SHOWN]]
 
 
 def _unfit(
@@ -189,37 +199,40 @@ def _unfit(
 ) -> list[Problem]:
     """What training refuses once the rows are rendered."""
     files = [source for source in (options.train, options.val) if source]
-    unrenderable = [problem for side in sides for problem in side.unrenderable]
+    unrenderable = [problem for side in sides for problem in side.refused]
     problems: list[Problem] = []
     if unrenderable and not accept_errors:
         summary = f"the chat template cannot show {len(unrenderable):,} rows"
-        problems += _listed(summary, "", unrenderable, way_out(files))
+        problems += _listed(len(unrenderable), summary, "", unrenderable, way_out(files))
     if options.overlength == "error":
-        problems += _overlength([one.whole for side in sides for one in side.fitted], max_length)
+        problems += _overlength(sides, max_length)
     if problems:
         return problems
     for side, source in zip(sides, (options.train, options.val), strict=True):
-        if source and not side.examples:
+        if source and not side.kept:
             problems.append(_nothing_left(side, max_length, source))
     if problems or accept_errors:
         return problems
-    return error_problems(errors, sum(len(side.fitted) for side in sides), files)
+    return error_problems(errors, sum(len(side.wholes) for side in sides), files)
 
 
-def _overlength(examples: Sequence[Example], max_length: int) -> list[Problem]:
-    long = [example for example in examples if len(example.ids) > max_length]
-    if not long:
+def _overlength(sides: Sequence[_Side], max_length: int) -> list[Problem]:
+    count = sum(len(side.long) for side in sides)
+    if not count:
         return []
-    longest = max(len(example.ids) for example in long)
-    problems = [Problem(f"{len(example.ids):,} tokens", example.source) for example in long]
+    longest = max(int(side.wholes.max(initial=0)) for side in sides)
+    problems = [
+        Problem(f"{side.file.wholes[row]:,} tokens", side.file.where(row))
+        for side in sides
+        for row in side.long[:SHOWN].tolist()
+    ]
     hint = (
         f"Set data.max_length to {longest} if the model and the memory allow it, "
         'or data.overlength to "drop" or "truncate".'
     )
-    summary = (
-        f"{len(long):,} of {len(examples):,} rows are longer than data.max_length = {max_length:,} tokens"
-    )
-    return _listed(summary, "", problems, hint)
+    rows = sum(len(side.wholes) for side in sides)
+    summary = f"{count:,} of {rows:,} rows are longer than data.max_length = {max_length:,} tokens"
+    return _listed(count, summary, "", problems, hint)
 
 
 def _nothing_left(side: _Side, max_length: int, source: str) -> Problem:
@@ -231,24 +244,27 @@ def _nothing_left(side: _Side, max_length: int, source: str) -> Problem:
     )
 
 
-def _shared(train_rows: Sequence[Row], val_rows: Sequence[Row]) -> int:
-    seen = {row_digest(row) for row in train_rows} if val_rows else set()
-    return sum(row_digest(row) in seen for row in val_rows)
+def _shared(train: _Side, val: _Side) -> int:
+    """Rows of the validation side whose like is trained on."""
+    asked = [bytes(digest) for digest in val.file.digests[val.rows]]
+    wanted = frozenset(asked)
+    seen = {content for digest in train.file.digests[train.rows] if (content := bytes(digest)) in wanted}
+    return sum(content in seen for content in asked)
 
 
 def _prepared(
-    sets: Sets, sides: tuple[_Side, _Side], max_length: int, errors: Errors, accept_errors: bool
+    kept: Sequence[Kept], sides: tuple[_Side, _Side], max_length: int, errors: Errors, accept_errors: bool
 ) -> Prepared:
-    loaded, separate = sets.loaded, sets.separate
-    train, val = (TokenRows.of(side.examples) for side in sides)
-    faulty = len(loaded.rejected) + (len(separate.rejected) if separate else 0)
-    rows = len(sets.train.rows) + len(sets.val.rows)
-    unusable = sum(len(side.unrenderable) for side in sides) + faulty
+    files = [one.rows.found for one in kept]
+    train, val = (side.file.token_rows(side.rows) for side in sides)
+    faulty = sum(found.rejected_rows for found in files)
+    rows = sum(len(side.rows) for side in sides)
+    unusable = sum(len(side.refused) for side in sides) + faulty
     report = DataReport(
-        format=loaded.format,
-        sha256=loaded.sha256,
-        val_format=separate.format if separate else None,
-        val_sha256=separate.sha256 if separate else None,
+        format=files[0].layout,
+        sha256=files[0].sha256,
+        val_format=files[1].layout if len(files) == 2 else None,
+        val_sha256=files[1].sha256 if len(files) == 2 else None,
         verdict=verdict(errors, rows, accepted=accept_errors, unusable=unusable),
         errors={rule: len(sources) for rule, sources in errors.items()},
         rows_read=rows + faulty,
@@ -258,12 +274,12 @@ def _prepared(
         overlength_dropped=sum(side.dropped for side in sides),
         overlength_truncated=sum(side.cut for side in sides),
         without_supervised_tokens=sum(side.taught_nothing for side in sides),
-        val_rows_also_in_train=_shared(sets.train.rows, sets.val.rows),
+        val_rows_also_in_train=_shared(*sides) if len(sides[1].rows) else 0,
         max_length=max_length,
         longest_row_tokens=int(max(train.lengths.max(initial=0), val.lengths.max(initial=0))),
-        train_tokens=len(train.ids),
-        train_supervised_tokens=int(train.mask.sum()),
-        val_tokens=len(val.ids),
-        val_supervised_tokens=int(val.mask.sum()),
+        train_tokens=train.tokens,
+        train_supervised_tokens=sides[0].learned,
+        val_tokens=val.tokens,
+        val_supervised_tokens=sides[1].learned,
     )
-    return Prepared(train, val, report)
+    return Prepared(train, val, report, tuple(one.how for one in kept))

@@ -3,46 +3,81 @@
 Training and the data check both begin here.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from finetui_core.data.fingerprints import code_digest, model_files
 from finetui_core.data.model_files import read_json
 from finetui_core.data.model_source import cannot_load, model_folder, stay_offline
 from finetui_core.data.render import ensure_template
+from finetui_core.data.rows_cache import keep_tried, was_tried
+from finetui_core.data.template import LARGEST_TEMPLATE
 from finetui_core.data.template_process import start_template_process
 from finetui_core.data.tokenizer_trial import Trial
 from finetui_core.errors import InputError, Problem, first_line
 from finetui_core.recipe.defaults import default_max_length
 from finetui_core.recipe.options import ModelOptions, Recipe
+from finetui_core.runs.records import content_of
+
+_READERS = ("tokenizers", "transformers", "jinja2")
+"""Libraries that a text goes through."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The tokenizer has its template; `max_length` is in tokens."""
+    """The tokenizer has its template; `max_length` is in tokens. `key` tells this way of reading text from any other,
+    None where that cannot be known."""
 
     config: Any
     tokenizer: Any
     max_length: int
     template_origin: str
+    key: str | None = None
 
 
 def read_with(recipe: Recipe) -> Reading:
     """What the recipe's rows are read with. Raises InputError where the model lacks it or the parts do not fit."""
     options = recipe.model
     stay_offline(options, recipe.data.train, recipe.data.val)
-    start_template_process()
     folder = model_folder(options)
-    with Trial(folder) as trial:
-        config = _load_config(options, folder)
-        _check_highest(trial.result() - 1, config)
+    key = _key(options, folder)
+    if key is not None and was_tried(key):
+        config, tried = _load_config(options, folder), True
+    else:
+        start_template_process()
+        with Trial(folder) as trial:
+            config, tried = _load_config(options, folder), False
+            _check_highest(trial.result() - 1, config)
     tokenizer = _load_tokenizer(options, folder)
-    origin = ensure_template(tokenizer, options.chat_template)
+    origin = ensure_template(tokenizer, options.chat_template, tried=tried)
     context = context_length(config)
     max_length = recipe.data.max_length or default_max_length(context)
     _check_context(max_length, context)
     _check_vocabulary(tokenizer, config)
-    return Reading(config, tokenizer, max_length, origin)
+    if key is not None and not tried:
+        keep_tried(key)
+    return Reading(config, tokenizer, max_length, origin, key)
+
+
+def _key(options: ModelOptions, folder: Path) -> str | None:
+    """A digest of all that decides how a text becomes tokens: the model's files, the template, and the code."""
+    try:
+        template = content_of(Path(options.chat_template), LARGEST_TEMPLATE) if options.chat_template else b""
+        parts = [
+            code_digest(),
+            *map(version, _READERS),
+            options.name,
+            options.trust_remote_code,
+            [options.chat_template, hashlib.sha256(template).hexdigest()],
+            *model_files(folder, code=options.trust_remote_code),
+        ]
+    except OSError:  # which is told when they are read for good
+        return None
+    return hashlib.sha256(json.dumps(parts).encode(errors="surrogateescape")).hexdigest()
 
 
 def load_config(options: ModelOptions) -> Any:

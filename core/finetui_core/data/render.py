@@ -7,8 +7,9 @@ token is always learned, also where the template's marks leave it out, and the l
 a model that never learned to stop goes on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from finetui_core.data.template import (
     Unrenderable,
     chat_of,
     ensure_template,
+    learned_spans_of,
     own_bos,
     prompt_ids,
     template_of,
@@ -99,6 +101,22 @@ def renderer(tokenizer: Any, train_on: str) -> Callable[[Row], Example | Problem
 
 def piece_renderer(tokenizer: Any, train_on: str) -> Callable[[Row], tuple[Example, Pieces] | Problem]:
     """As `renderer`, which is made of it, with the piece of text that each token stands for."""
+    _require_fast(tokenizer)
+    facts = _facts(tokenizer)
+
+    def render_row(row: Row) -> tuple[Example, Pieces] | Problem:
+        if isinstance(row, TextDocument):
+            return _text_example(row, _tokenized(row.text, facts), facts)
+        try:
+            text, spans = learned_spans(chat_of(row, tokenizer, keep_rest=train_on == "all"), train_on)
+        except Unrenderable as error:
+            return _refused(row, error)
+        return _chat_example(row, _tokenized(text, facts), spans, facts, train_on)
+
+    return render_row
+
+
+def _require_fast(tokenizer: Any) -> None:
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
             Problem(
@@ -107,21 +125,84 @@ def piece_renderer(tokenizer: Any, train_on: str) -> Callable[[Row], tuple[Examp
                 "Use a model that has a tokenizer.json.",
             )
         )
-    facts = _facts(tokenizer)
 
-    def render_row(row: Row) -> tuple[Example, Pieces] | Problem:
-        if isinstance(row, TextDocument):
-            return _text_example(row, facts)
-        try:
-            return _chat_example(row, facts, train_on)
-        except Unrenderable as error:
-            return Problem(
-                f"{TEMPLATE_REFUSES}{error}",
-                row.source,
-                "Mend the row, or give another template in model.chat_template.",
+
+def _refused(row: Row, error: Unrenderable) -> Problem:
+    return Problem(
+        f"{TEMPLATE_REFUSES}{error}",
+        row.source,
+        "Mend the row, or give another template in model.chat_template.",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Rows on their way to tokens: for each its text with the learned spans, or why there is none."""
+
+    rows: tuple[Row, ...]
+    texts: tuple[tuple[str, list[Span]] | Unrenderable, ...]
+
+
+class BatchRenderer:
+    """What `renderer` does, for many rows at once and in steps that can overlap.
+
+    `texts` waits for the process that renders templates, `encode` for the tokenizer's own threads, which need no
+    interpreter meanwhile; `finish` makes the rows of both.
+    """
+
+    def __init__(self, tokenizer: Any, train_on: str) -> None:
+        _require_fast(tokenizer)
+        self._facts, self._train_on = _facts(tokenizer), train_on
+
+    def texts(self, rows: Sequence[Row]) -> Rendered:
+        chats = [row for row in rows if isinstance(row, Conversation)]
+        shown = iter(
+            learned_spans_of(
+                [chat_of(row, self._facts.tokenizer, keep_rest=self._train_on == "all") for row in chats],
+                self._train_on,
             )
+        )
+        texts = tuple(next(shown) if isinstance(row, Conversation) else (row.text, []) for row in rows)
+        return Rendered(tuple(rows), texts)
 
-    return render_row
+    def encode(self, rendered: Rendered) -> list[tuple[Sequence[int], Sequence[tuple[int, int]]]]:
+        """Ids and offsets of the rows that have a text, in order; no start or end token is added."""
+        texts = [text[0] for text in rendered.texts if not isinstance(text, Unrenderable)]
+        if not texts:
+            return []
+        tokens = self._facts.tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_offsets_mapping=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return list(zip(tokens["input_ids"], tokens["offset_mapping"], strict=True))
+
+    def finish(
+        self, rendered: Rendered, encodings: Sequence[tuple[Sequence[int], Sequence[tuple[int, int]]]]
+    ) -> list[Example | Problem]:
+        """Each row as `renderer` gives it."""
+        waiting = iter(encodings)
+        return [
+            _refused(row, text)
+            if isinstance(text, Unrenderable)
+            else self._example(row, text, *next(waiting))
+            for row, text in zip(rendered.rows, rendered.texts, strict=True)
+        ]
+
+    def _example(
+        self,
+        row: Row,
+        text: tuple[str, list[Span]],
+        ids: Sequence[int],
+        offsets: Sequence[tuple[int, int]],
+    ) -> Example:
+        encoded = _encoded(text[0], ids, offsets, self._facts)
+        if isinstance(row, TextDocument):
+            return _text_example(row, encoded, self._facts)[0]
+        return _chat_example(row, encoded, text[1], self._facts, self._train_on)[0]
 
 
 def render(row: Row, tokenizer: Any, train_on: str) -> Example | Problem:
@@ -153,8 +234,7 @@ def _trims_spaces(tokenizer: Any) -> bool:
     )
 
 
-def _text_example(row: TextDocument, facts: _Facts) -> tuple[Example, Pieces]:
-    encoded = _encoded(row.text, facts)
+def _text_example(row: TextDocument, encoded: _Encoded, facts: _Facts) -> tuple[Example, Pieces]:
     ids = encoded.ids
     start = [] if facts.bos is None or ids[:1].tolist() == [facts.bos] else [facts.bos]
     end = [] if facts.eos is None or ids[-1:].tolist() == [facts.eos] else [facts.eos]
@@ -166,10 +246,9 @@ def _text_example(row: TextDocument, facts: _Facts) -> tuple[Example, Pieces]:
     ]
 
 
-def _chat_example(row: Conversation, facts: _Facts, train_on: str) -> tuple[Example, Pieces]:
-    chat = chat_of(row, facts.tokenizer, keep_rest=train_on == "all")
-    text, spans = learned_spans(chat, train_on)
-    encoded = _encoded(text, facts)
+def _chat_example(
+    row: Conversation, encoded: _Encoded, spans: Sequence[Span], facts: _Facts, train_on: str
+) -> tuple[Example, Pieces]:
     if train_on == "all":
         mask = _all_but_bos(encoded.ids, facts)
     else:
@@ -179,14 +258,18 @@ def _chat_example(row: Conversation, facts: _Facts, train_on: str) -> tuple[Exam
     return _closed(encoded, mask, row.source, facts)
 
 
-def _encoded(text: str, facts: _Facts) -> _Encoded:
+def _tokenized(text: str, facts: _Facts) -> _Encoded:
     """The tokens of a text; no start or end token is added."""
     tokens = facts.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    offsets = np.array(tokens["offset_mapping"], dtype=np.int64).reshape(-1, 2)
-    begins, ends = offsets[:, 0], offsets[:, 1]
+    return _encoded(text, tokens["input_ids"], tokens["offset_mapping"], facts)
+
+
+def _encoded(text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], facts: _Facts) -> _Encoded:
+    flat = np.fromiter(chain.from_iterable(offsets), dtype=np.int64, count=2 * len(ids)).reshape(-1, 2)
+    begins, ends = flat[:, 0], flat[:, 1]
     if facts.trims_spaces:
         begins = np.minimum(begins, np.concatenate([[0], ends])[: len(ends)])
-    return _Encoded(text, np.array(tokens["input_ids"], dtype=np.int32), begins, ends)
+    return _Encoded(text, np.array(ids, dtype=np.int32), begins, ends)
 
 
 def _learned_turn(encoded: _Encoded, span: Span, facts: _Facts) -> NDArray[np.bool_]:

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from finetui_core.data.conversation import Row, TextDocument
 
@@ -44,6 +46,32 @@ def whole_groups(digests: Sequence[bytes], val_fraction: float, seed: int) -> se
     if not chosen:
         chosen.update(groups[min(shuffled, key=lambda digest: len(groups[digest]))])
     return chosen
+
+
+def kept_apart(digests: NDArray[np.uint8], val_fraction: float, seed: int) -> NDArray[np.bool_]:
+    """`whole_groups` of digests in an array [rows, 16], as a mask [rows]; it takes less memory for many rows."""
+    apart = np.zeros(len(digests), dtype=bool)
+    if val_fraction <= 0 or not len(digests):
+        return apart
+    as_texts = np.ascontiguousarray(digests).view("S16").ravel()  # two are equal where all their bytes are
+    _, first, group_of, sizes = np.unique(
+        as_texts, return_index=True, return_inverse=True, return_counts=True
+    )
+    if len(first) < 2:
+        return apart
+    key, drawn = str(seed).encode(), bytearray()
+    for row in first.tolist():
+        drawn += hashlib.blake2b(bytes(digests[row]), key=key).digest()
+    order = np.argsort(np.frombuffer(drawn, "S64"), kind="stable")
+    target, taken = max(1, round(val_fraction * len(digests))), 0
+    chosen = np.zeros(len(first), dtype=bool)
+    for group in order.tolist():
+        if taken + int(sizes[group]) <= target:
+            chosen[group] = True
+            taken += int(sizes[group])
+    if not taken:
+        chosen[min(order.tolist(), key=lambda group: int(sizes[group]))] = True
+    return chosen[group_of.ravel()]
 
 
 def prompt_digest(row: Row) -> bytes:

@@ -1,14 +1,14 @@
 """The chat template of a run, and conversations rendered through it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from finetui_core.data.conversation import Conversation, Message
-from finetui_core.data.template_process import TemplateFault, render_template
+from finetui_core.data.template_process import TemplateFault, render_chats, render_template
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.records import content_of
 
@@ -46,12 +46,21 @@ def template_of(tokenizer: Any, path: str | None) -> tuple[str, str]:
     return start + DEFAULT_TEMPLATE.read_text(encoding="utf-8"), "the default of ftui (the model has none)"
 
 
-def ensure_template(tokenizer: Any, path: str | None) -> str:
+def ensure_template(tokenizer: Any, path: str | None, *, tried: bool = False) -> str:
     """Give the tokenizer the template of `template_of`, and return where it is from.
 
-    Raises InputError if there is none to be had, if it is not valid Jinja, or if it does not come to an end.
+    Unless it was `tried` before, it is rendered for a trial. Raises InputError if there is none to be had, if it is
+    not valid Jinja, or if it does not come to an end.
     """
     template, origin = template_of(tokenizer, path)
+    if not tried:
+        _try(tokenizer, template, path)
+    if path is not None or not tokenizer.chat_template:
+        tokenizer.chat_template = template
+    return origin
+
+
+def _try(tokenizer: Any, template: str, path: str | None) -> None:
     try:
         render_template(template, conversations=[])
     except TemplateFault as error:
@@ -59,9 +68,6 @@ def ensure_template(tokenizer: Any, path: str | None) -> str:
         raise InputError(Problem(f"the chat template is not valid Jinja: {error}", where)) from error
     with suppress(Unrenderable):  # it may refuse such a chat, and show those of the data
         _short_chat(tokenizer, template).text(_QUESTION, prompt=True)
-    if path is not None or not tokenizer.chat_template:
-        tokenizer.chat_template = template
-    return origin
 
 
 def own_bos(tokenizer: Any) -> int | None:
@@ -74,6 +80,10 @@ class Unrenderable(Exception):
     """The template cannot show this conversation; the text says why."""
 
 
+Renderer = Callable[..., tuple[list[str], list[list[list[int]]]]]
+"""`template_process.render_template`, or what stands for it where the template runs in the same process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chat:
     """A conversation in the form that templates read, with its template."""
@@ -82,6 +92,7 @@ class Chat:
     tools: list[dict[str, Any]] | None
     messages: list[dict[str, Any]]
     variables: dict[str, Any]
+    renders: Renderer = render_template
 
     @property
     def has_marks(self) -> bool:
@@ -100,7 +111,7 @@ class Chat:
         self, messages: Sequence[dict[str, Any]], prompt: bool, marks: bool
     ) -> tuple[str, list[Span]]:
         try:
-            texts, spans = render_template(
+            texts, spans = self.renders(
                 self.template,
                 conversations=[list(messages)],
                 tools=self.tools,
@@ -124,6 +135,24 @@ def chat_of(row: Conversation, tokenizer: Any, *, keep_rest: bool) -> Chat:
         [message_dict(message) for message in messages],
         dict(tokenizer.special_tokens_map),
     )
+
+
+def learned_spans_of(chats: Sequence[Chat], train_on: str) -> list[tuple[str, list[Span]] | Unrenderable]:
+    """`spans.learned_spans` of many chats at once, in the process that renders templates; or why there are none.
+
+    Raises InputError where one of them had to be stopped.
+    """
+    asked = [(chat.template, _asked(chat, train_on)) for chat in chats]
+    return [
+        Unrenderable(reply["error"])
+        if "error" in reply
+        else (reply["text"], [(begin, end) for begin, end in reply["spans"]])
+        for reply in render_chats(asked)
+    ]
+
+
+def _asked(chat: Chat, train_on: str) -> dict[str, Any]:
+    return {"tools": chat.tools, "messages": chat.messages, "variables": chat.variables, "train_on": train_on}
 
 
 def message_dict(message: Message) -> dict[str, Any]:

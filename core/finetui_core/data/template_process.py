@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from finetui_core.data.template_worker import SECONDS
@@ -42,19 +44,39 @@ class _Worker:
             process_group=0,  # Ctrl-C is for this process to answer
         )
 
-    def ask(self, template: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        request: dict[str, Any] = {"arguments": arguments}
-        if template != self.template:
-            request["template"] = template
-            self.template = template
-        line = json.dumps(request, default=str).encode() + b"\n"
+    def ask(self, requests: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+        """The replies to (template, request) in their order; the last one says so where the process has ended."""
+        lines = [self._line(template, request) for template, request in requests]
         assert self.process.stdin and self.process.stdout
-        try:
-            self.process.stdin.write(line)
+        if len(lines) == 1:
+            self._write(lines)
+            return [self._read()]
+        writer = threading.Thread(target=self._write, args=(lines,), daemon=True)
+        writer.start()  # a pipe holds less than many requests and replies: one side writes while the other reads
+        replies: list[dict[str, Any]] = []
+        while len(replies) < len(lines) and (not replies or "stopped" not in replies[-1]):
+            replies.append(self._read())
+        if "stopped" in replies[-1]:
+            self.process.kill()  # it may be at the questions that follow
+        writer.join()
+        return replies
+
+    def _line(self, template: str, request: dict[str, Any]) -> bytes:
+        if template != self.template:
+            request = {**request, "template": template}
+            self.template = template
+        return json.dumps(request, default=str).encode() + b"\n"
+
+    def _write(self, lines: Sequence[bytes]) -> None:
+        assert self.process.stdin
+        with suppress(BrokenPipeError):  # which the reading side meets as the end of the replies
+            for line in lines:
+                self.process.stdin.write(line)
             self.process.stdin.flush()
-            answer = self.process.stdout.readline()
-        except BrokenPipeError:
-            answer = b""
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout
+        answer = self.process.stdout.readline()
         return json.loads(answer) if answer.endswith(b"\n") else {"stopped": self._why_ended()}
 
     def _why_ended(self) -> str:
@@ -81,26 +103,42 @@ def render_template(template: str, **arguments: Any) -> tuple[list[str], list[li
 
     Raises TemplateFault where the template does, and InputError where it had to be stopped.
     """
+    (reply,) = _replies([(template, {"arguments": arguments})])
+    if "error" in reply:
+        raise TemplateFault(reply["error"], reply["kind"], reply["line"])
+    return reply["texts"], reply["spans"]
+
+
+def render_chats(asked: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The `text` and the learned `spans` of each (template, chat), or the `error` that the template raised.
+
+    Raises InputError where one of them had to be stopped.
+    """
+    return _replies([(template, {"chat": chat}) for template, chat in asked])
+
+
+def _replies(requests: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    if not requests:
+        return []
     with _lock:
         worker = _running()
         try:
-            reply = worker.ask(template, arguments)
+            replies = worker.ask(requests)
         except BaseException:  # the next answer would be to this question
             _discard(worker)
             raise
-        if worker.process.returncode is not None:
+        stopped = next((reply["stopped"] for reply in replies if "stopped" in reply), None)
+        if worker.process.returncode is not None or (stopped and len(requests) > 1):
             _discard(worker)
-    if "stopped" in reply:
+    if stopped is not None:
         raise InputError(
             Problem(
-                f"the chat template was stopped: to show one conversation it {reply['stopped']}",
+                f"the chat template was stopped: to show one conversation it {stopped}",
                 "chat template",
                 "It may hold a loop without end. Name another one in model.chat_template.",
             )
         )
-    if "error" in reply:
-        raise TemplateFault(reply["error"], reply["kind"], reply["line"])
-    return reply["texts"], reply["spans"]
+    return replies
 
 
 def _running() -> _Worker:

@@ -2,7 +2,8 @@
 
 A template is a stranger's program. The sandbox of transformers keeps it from files and from Python, but not from
 endless loops and from memory, so it runs here under limits of the operating system. Requests and replies are lines
-of JSON; a request that has no template means the one before.
+of JSON; a request that has no template means the one before. It asks for one rendering (`arguments`), or for the text
+and the learned spans of a `chat`, which take several.
 """
 
 import json
@@ -19,6 +20,10 @@ TEXT, TIMES_REQUEST = 1_000_000, 50
 """Characters that any conversation may become, and how many times the size of its request."""
 
 
+class _TooLong(Exception):
+    """A rendering is longer than any conversation should become; it has so many characters."""
+
+
 def main() -> None:
     from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -33,22 +38,47 @@ def main() -> None:
             reply = _reply(render_jinja_template, template, request, len(line))
         except MemoryError:
             reply = {"stopped": f"takes more than {MEMORY >> 20} MiB of memory"}
+        except _TooLong as long:
+            reply = {"stopped": f"makes {long.args[0]:,} characters of a short one"}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
 
 
-def _reply(render: Any, template: str, request: dict[str, Any], size: int) -> dict[str, Any]:
+def _reply(library: Any, template: str, request: dict[str, Any], size: int) -> dict[str, Any]:
+    from finetui_core.data.template_process import TemplateFault  # which asks this module for its limits
+
+    def render(template: str, **arguments: Any) -> tuple[list[str], list[list[list[int]]]]:
+        _limit_time()
+        try:
+            texts, spans = library(chat_template=template, **arguments)
+        except MemoryError:
+            raise
+        except Exception as error:
+            line = getattr(error, "lineno", None)
+            raise TemplateFault(str(error) or type(error).__name__, type(error).__name__, line) from error
+        if sum(map(len, texts)) > TEXT + TIMES_REQUEST * size:
+            raise _TooLong(sum(map(len, texts)))
+        return texts, spans
+
     try:
-        rendered = render(chat_template=template, **request["arguments"])
-    except MemoryError:
-        raise
-    except Exception as error:
-        line = getattr(error, "lineno", None)
-        return {"error": str(error) or type(error).__name__, "kind": type(error).__name__, "line": line}
-    texts, spans = rendered
-    if sum(map(len, texts)) > TEXT + TIMES_REQUEST * size:
-        return {"stopped": f"makes {sum(map(len, texts)):,} characters of a short one"}
+        if "chat" in request:
+            return _learned(request["chat"], template, render)
+        texts, spans = render(template, **request["arguments"])
+    except TemplateFault as fault:
+        return {"error": str(fault), "kind": fault.kind, "line": fault.line}
     return {"texts": texts, "spans": spans}
+
+
+def _learned(asked: dict[str, Any], template: str, render: Any) -> dict[str, Any]:
+    from finetui_core.data.spans import learned_spans
+    from finetui_core.data.template import Chat, Unrenderable
+
+    chat = Chat(template, asked["tools"], asked["messages"], asked["variables"], render)
+    try:
+        text, spans = learned_spans(chat, asked["train_on"])
+    except Unrenderable as error:
+        return {"error": str(error), "kind": "Unrenderable", "line": None}
+    return {"text": text, "spans": spans}
 
 
 def _limit_time() -> None:

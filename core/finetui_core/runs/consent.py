@@ -23,3 +23,9 @@ def check_recorded_consent(paths: RunPaths, recipe: Recipe) -> None:
         what = f"the run was started with the consent to the code {recorded}, and the model's code is {pin}"
         raise InputError(Problem(what, str(paths.identity), "Put that code back, or start a new run."))
     may_run_code(recipe.model)
+
+
+def accepts_data_errors(paths: RunPaths, *, resumes: bool) -> bool:
+    """Whether rows with errors are trained on: the person said so, or the run has begun with these rows."""
+    identity = read_small(paths.identity, Identity)
+    return resumes or (identity is not None and identity.accept_data_errors)

@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import os
 import signal
 import sys
@@ -17,9 +18,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from finetui_core.data.rows_ahead import start_ahead
 from finetui_core.errors import InputError
 from finetui_core.runs import exit_codes
 from finetui_core.runs.checkpoints import Checkpoint, newest_valid, sweep
+from finetui_core.runs.consent import accepts_data_errors
 from finetui_core.runs.halving import Sizes, kept_sizes
 from finetui_core.runs.lock import keep_lock_from_children
 from finetui_core.runs.paths import RunPaths
@@ -51,6 +54,10 @@ def main() -> int:
     keep_lock_from_children(paths)
     if "RANK" in os.environ:
         _die_with_launcher()
+    if (
+        os.environ.get("LOCAL_RANK", "0") == "0" and "torch" not in sys.modules
+    ):  # no import, nothing beside it
+        start_ahead(paths, accept_errors=accepts_data_errors(paths, resumes=arguments.attempt > 1))
     attempt = read_small(paths.attempt(arguments.attempt), Attempt)
     inexact = attempt is not None and attempt.inexact
     if int(os.environ.get("RANK", "0")) != 0:  # set by torchrun
@@ -93,7 +100,9 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     output.event("phase", phase="loading", step=0)
     checkpoint = _checkpoint_to_continue(paths, output)
 
-    # These imports take seconds; the phase above is on disk before them.
+    # These imports take seconds; the phase above is on disk before them. They make half a million objects that stay.
+    gc.disable()
+    import transformers.modeling_utils  # noqa: F401 (which every model's module imports)
     from transformers.utils.logging import disable_progress_bar
 
     from finetui_core.recipe.options import Recipe
@@ -108,6 +117,8 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     from finetui_core.train.setup import build_session, start_processes
     from finetui_core.train.tally import Tally
 
+    gc.freeze()
+    gc.enable()
     tally = Tally(began)
     tally.imported()
     stop = StopSignal()

@@ -15,8 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from finetui_core.data.conversation import TextDocument
-from finetui_core.data.prepare import Prepared, TokenRows
+from finetui_core.data.prepare import Prepared
 from finetui_core.data.render import Example, render
+from finetui_core.data.token_rows import TokenRows
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import write_atomically
 from finetui_core.preflight.duration import REPLAY_LENGTH
@@ -57,7 +58,7 @@ def with_replay(
         pieces = _of_base(paths, recipe, model, tokenizer, processes, min(count, MOST_WRITTEN), length, begun)
     order = np.random.default_rng([recipe.train.seed, len(pieces)]).permutation(len(pieces))
     chosen = [pieces[order[at % len(pieces)]] for at in range(count)]
-    return _joined(data.train, TokenRows.of(chosen))
+    return data.train + TokenRows.of(chosen)
 
 
 def _of_file(path: str, tokenizer: Any, length: int) -> list[Example]:
@@ -112,15 +113,6 @@ def _of_base(
     mask = np.ones(length, dtype=bool)
     mask[0] = False
     return [Example(ids, mask[: len(ids)], "text of the base") for ids in texts]
-
-
-def _joined(one: TokenRows, other: TokenRows) -> TokenRows:
-    return TokenRows(
-        np.concatenate([one.ids, other.ids]),
-        np.concatenate([one.mask, other.mask]),
-        np.concatenate([one.offsets, one.offsets[-1] + other.offsets[1:]]),
-        one.sources + other.sources,
-    )
 
 
 def file_digest(path: str | None) -> str | None:

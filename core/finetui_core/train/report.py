@@ -32,6 +32,7 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
         "layout": {"packed": layout.packed, "chunked_head": layout.own_head, "note": session.layout_note},
         "chat_template": session.template_origin,
         "defaults": explain(given, session.recipe),
+        "rows_from": list(session.data.how),
         "data_report": msgspec.to_builtins(session.data.report),
     }
 
@@ -39,7 +40,7 @@ def ready_event(session: Session, given: Recipe) -> dict[str, Any]:
 def total_tokens(session: Session) -> int:
     """Tokens of all steps of the run, without padding; of a part of an epoch, as many as it has on average."""
     schedule = session.schedule
-    return round(len(session.data.train.ids) / schedule.steps_per_epoch * schedule.total_steps)
+    return round(session.data.train.tokens / schedule.steps_per_epoch * schedule.total_steps)
 
 
 def data_check_event(session: Session) -> dict[str, Any]:

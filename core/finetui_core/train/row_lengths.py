@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from finetui_core.data.formats import CONVERTERS, sniff
-from finetui_core.data.prepare import TokenRows, prepare
+from finetui_core.data.prepare import prepare
 from finetui_core.data.readers import HUB_PREFIX, read_rows
 from finetui_core.data.reading import read_with
 from finetui_core.data.render import renderer
 from finetui_core.data.stages import fit
+from finetui_core.data.token_rows import TokenRows
 from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.figures import RowLengths, Workload
 from finetui_core.preflight.trace_words import RowsOf
@@ -54,13 +55,13 @@ def _read(recipe: Recipe, known_rows: int | None) -> tuple[RowLengths, TokenRows
         data = data.model_copy(update={"overlength": "truncate"})
     prepared = prepare(data, reading.tokenizer, reading.max_length, recipe.train.seed, accept_errors=True)
     train = prepared.train
-    tokens = max(1, len(train.ids))
+    tokens = max(1, train.tokens)
     return (
         RowLengths(
             rows=len(train),
             mean=tokens / max(1, len(train)),
             longest=int(train.lengths.max(initial=0)),
-            supervised_share=float(train.mask.sum()) / tokens,
+            supervised_share=prepared.report.train_supervised_tokens / tokens,
             exact=True,
             val_rows=len(prepared.val),
             deviation=float(train.lengths.std()) if len(train) else None,

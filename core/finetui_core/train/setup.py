@@ -19,8 +19,8 @@ from finetui_core.data.reading import context_length, read_with
 from finetui_core.recipe.defaults import fill_defaults, total_steps, warmup_step_count
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
+from finetui_core.runs.consent import accepts_data_errors
 from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.records import Identity, read_small
 from finetui_core.train.batches import Schedule
 from finetui_core.train.checkpoint import Progress, configuration, read_progress, read_state
 from finetui_core.train.circumstances import Difference, circumstances, differences, refuse
@@ -159,7 +159,8 @@ def build_session(
         tokenizer,
         max_length,
         recipe.train.seed,
-        accept_errors=accept_data_errors(paths, checkpoint),
+        accept_errors=accepts_data_errors(paths, resumes=checkpoint is not None),
+        reading=reading.key,
     )
     facts = circumstances(recipe, data, accelerator.device, processes)
     differing = () if checkpoint is None else differences(facts, checkpoint)
@@ -238,12 +239,6 @@ def build_session(
         ),
         progress,
     )
-
-
-def accept_data_errors(paths: RunPaths, checkpoint: Checkpoint | None) -> bool:
-    """Whether rows with errors are trained on: the person said so, or the run has begun with these rows."""
-    identity = read_small(paths.identity, Identity)
-    return checkpoint is not None or (identity is not None and identity.accept_data_errors)
 
 
 def _schedule(recipe: Recipe, rows: int, processes: int) -> Schedule:

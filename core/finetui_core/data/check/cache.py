@@ -9,13 +9,13 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from finetui_core import data as data_package
 from finetui_core.data.check.checking import Checked, Source
+from finetui_core.data.fingerprints import code_digest, model_files
 from finetui_core.data.readers import HUB_PREFIX
 from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import cache_folder
@@ -26,7 +26,6 @@ MOST_KEPT = 200
 _SETTLED_SECONDS = 2.0
 """A file that was written to a moment ago can be written to again within one tick of its clock."""
 _MOST_DIGESTS = 1000
-_LARGEST_FILE = 64 << 20  # bytes
 
 
 def reports_folder() -> Path:
@@ -38,14 +37,14 @@ def key_of(sources: Sequence[Source], recipe: Recipe | None, *, fast: bool) -> s
     where that cannot be known, as for a data set of the hub."""
     if any(source.path.startswith(HUB_PREFIX) for source in sources):
         return None
-    parts: list[object] = [_code(), fast]
+    parts: list[object] = [code_digest(), fast]
     for source in sources:
         sha256 = _sha256(Path(source.path))
         if sha256 is None:
             return None
         parts.append([source.role, source.format, sha256])
     if recipe is not None:
-        parts += [recipe.model_dump(mode="json"), *_model_files(recipe.model.name)]
+        parts += [recipe.model_dump(mode="json"), *model_files(Path(recipe.model.name))]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -93,25 +92,6 @@ def _sha256(path: Path) -> str | None:
             write_atomically(_made(reports_folder()) / known.name, sha256.encode(), durable=False)
             _leave(reports_folder(), "*.sha256", _MOST_DIGESTS)
     return sha256
-
-
-def _code() -> str:
-    """A digest of the code that checks: rules, readers and layouts."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(data_package.__path__[0]).rglob("*")):
-        if path.suffix in (".py", ".txt", ".jinja"):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _model_files(name: str) -> Iterator[list[object]]:
-    """What a model's tokenizer and chat template are, where it is a folder; a hub model is known by its revision."""
-    for path in sorted(Path(name).glob("*")):
-        if path.suffix in (".json", ".jinja", ".txt", ".model") and path.is_file():
-            if (size := path.stat().st_size) > _LARGEST_FILE:
-                yield [path.name, size]  # which is refused before anything of the model is read
-            else:
-                yield [path.name, hashlib.sha256(path.read_bytes()).hexdigest()]
 
 
 def _made(folder: Path) -> Path:

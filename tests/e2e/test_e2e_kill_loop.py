@@ -15,7 +15,7 @@ import pytest
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
 from kill_lab import COMMON, SAVING, SETUPS, Calm, calm_run, differences, is_inside_save, remains, trials
-from training import events, ftui
+from training import events, real_ftui
 
 DEADLINE = 120.0
 QUICK = (SETUPS[0], SETUPS[1], SETUPS[3])
@@ -55,7 +55,7 @@ def kill_by_command_line(calm: Calm, kills: int, name: str, *, supervisor_too: b
     options = [
         part for one in (*COMMON, *calm.setup.options, "launch.max_restarts=0") for part in ("--set", one)
     ]
-    started = ftui("train", "recipe.toml", "--name", name, "--detach", *options, folder=folder)
+    started = real_ftui("train", "recipe.toml", "--name", name, "--detach", *options, folder=folder)
     assert started.returncode == 0, started.stderr
     (paths,) = [RunPaths(path) for path in (folder / "runs").iterdir() if path.name.split("-")[1] == name]
     for number in range(1, kills + 1):
@@ -70,7 +70,7 @@ def kill_by_command_line(calm: Calm, kills: int, name: str, *, supervisor_too: b
         os.kill(view.attempts[-1].pid, signal.SIGKILL)
         wait_for(lambda: False, view)
         assert not view.state.live
-        resumed = ftui("resume", paths.id, *(["--detach"] if number < kills else []), folder=folder)
+        resumed = real_ftui("resume", paths.id, *(["--detach"] if number < kills else []), folder=folder)
         assert resumed.returncode == 0, resumed.stderr
     return paths
 

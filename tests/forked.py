@@ -1,8 +1,8 @@
-"""Programs of ours that are forked where `subprocess` would start Python anew: seconds of imports are saved each time.
+"""Programs of ours, forked where `subprocess` would start Python anew: that saves seconds of imports each time.
 
 `fork_our_programs` is for a process that has imported everything, has no other threads and will start programs of
-ours: `python -m finetui_core...`. What they share with real ones: processes of their own with sessions, groups, locks,
-descriptors, signals and exit codes. What they lack: their own entries in /proc/PID/cmdline and /proc/PID/environ.
+ours: `python -m finetui_core...`. As real ones do, they have processes, sessions, groups, locks, descriptors, signals
+and exit codes of their own; what they lack are their own /proc/PID/cmdline and /proc/PID/environ.
 """
 
 import atexit
@@ -34,7 +34,7 @@ _real = subprocess.Popen.__init__
 
 def fork_our_programs() -> None:
     """From now on `subprocess` forks programs of ours in this process and in all that it forks."""
-    subprocess.Popen.__init__ = _popen  # type: ignore[method-assign]
+    subprocess.Popen.__init__ = _popen
 
 
 def _popen(self: Any, args: Any, *others: Any, **options: Any) -> None:
@@ -57,7 +57,9 @@ def run_module(name: str, arguments: Sequence[str]) -> int:
     return int(module.main() or 0)
 
 
-def become(program: Callable[[], int], environment: Mapping[str, str], kept: Collection[int] = ()) -> NoReturn:
+def become(
+    program: Callable[[], int], environment: Mapping[str, str], kept: Collection[int] = ()
+) -> NoReturn:
     """Be as a process that has just begun, apart from its imports; do `program`, and end with its exit code."""
     code = 1
     try:
@@ -66,10 +68,10 @@ def become(program: Callable[[], int], environment: Mapping[str, str], kept: Col
         _close_all_but({0, 1, 2, *kept})
         _forget_handlers()
         atexit._clear()
-        current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # or it could have no pool of processes
-        sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115
+        current_process()._config["daemon"] = False  # or it could have no pool of processes
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
         sys.stdout, sys.stderr = (
-            open(number, "w", buffering=1, errors=errors, closefd=False)  # noqa: PTH123, SIM115
+            open(number, "w", buffering=1, errors=errors, closefd=False)  # noqa: SIM115
             for number, errors in ((1, "strict"), (2, "backslashreplace"))
         )
         code = _exit_code(program)

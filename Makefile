@@ -22,7 +22,7 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=slow
 
 walk: $(VENV)/.ready
 	$(BIN)/python tests/e2e/walk.py --size 80x24

@@ -85,7 +85,7 @@ CONVERSATION = st.tuples(
 ).map(lambda parts: [*parts[0], *(turn for one in parts[1] for turn in one), *parts[2]])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None)
 @given(
     st.lists(CONVERSATION, min_size=1, max_size=8),
     st.sampled_from([*TOKENIZERS]),

@@ -175,7 +175,7 @@ def test_an_interrupt_writes_a_checkpoint_and_ends(project: Path, asked_by: str)
         command.send_signal(signal.SIGINT)
     else:
         os.kill(view.attempts[-1].pid, signal.SIGTERM)
-    said += command.communicate(timeout=60)[1]
+    said += command.communicate(timeout=240)[1]
     assert command.returncode == (130 if asked_by == "Ctrl-C" else 0), said
     view.refresh()
     assert view.state.state == "stopped"

@@ -22,10 +22,10 @@ demo: $(VENV)/.ready
 	$(BIN)/ftui demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.ready
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=slow
 
 walk: $(VENV)/.ready
 	$(BIN)/python tests/e2e/walk.py --size 80x24

@@ -162,7 +162,7 @@ def _is_of(pid: int, paths: RunPaths) -> bool:
     )
 
 
-def eventually(condition: Callable[[], Any], within: float = 60.0) -> Any:
+def eventually(condition: Callable[[], Any], within: float = 240.0) -> Any:
     deadline = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < deadline, "this never came true"
@@ -348,7 +348,7 @@ def die(root: Path, way: Way, *, children: bool = True) -> Outcome:
         seconds = None if died_at is None else time.monotonic() - died_at
         orphaned = way.act in (_both, _reboot)  # nobody is left to see to them
         if not orphaned:
-            trial.supervisor.wait(60)
+            trial.supervisor.wait(240)
         left = () if orphaned else tuple(pid for pid in trial.children() if start_ticks(pid) is not None)
         cause = view.state.cause or "done"
         return Outcome(cause, seconds, left, view.state.way_out(view.id))

@@ -1,20 +1,22 @@
-"""Trainers that start in a tenth of a second: one process has imported everything, and forks a child for each.
+"""Trainers and commands that start in a tenth of a second: one process has imported everything, and forks a child.
 
 A start of the real trainer is five seconds of imports. The fork server (multiprocessing's) has torch with one thread,
-no model and no other threads; a child runs the same body as under the supervisor and can be killed from outside.
+no model and no other threads; a child runs the same body as a real process, and can be killed from outside. The
+programs that it starts in turn are forked too.
 """
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib import import_module
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from multiprocessing import forkserver
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NoReturn
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from forked import become, fork_our_programs, run_module
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {
@@ -49,15 +51,16 @@ def start(body: Callable[..., int], log: Path, *arguments: Any) -> Any:
 
 
 def _run(body: Callable[..., int], log: Path, arguments: tuple[Any, ...]) -> None:
-    """The process for chat templates is forked as well: its imports would be most of the start."""
-    from finetui_core.data import template_process
-
     os.setpgid(0, 0)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
-    template_process.subprocess = SimpleNamespace(Popen=ForkedModule, PIPE=subprocess.PIPE)  # type: ignore[attr-defined]
+    _write_into(log, 1, 2)
+    fork_our_programs()
     sys.exit(body(*arguments))
+
+
+def _write_into(file: Path, *numbers: int) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for number in numbers:
+        os.dup2(descriptor, number)
 
 
 def trainer(root: Path, attempt: int) -> int:
@@ -68,50 +71,32 @@ def trainer(root: Path, attempt: int) -> int:
     return main()
 
 
-class ForkedModule:
-    """`Popen([python, "-m", MODULE], stdin=PIPE, stdout=PIPE)` of a module with a `main`, by a fork and no exec."""
-
-    def __init__(self, command: list[str], **options: Any) -> None:
-        asked, ask = os.pipe()
-        answer, answered = os.pipe()
-        self.returncode: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
-            _become(command[2], asked, answered)
-        os.close(asked)
-        os.close(answered)
-        self.stdin, self.stdout = os.fdopen(ask, "wb"), os.fdopen(answer, "rb")
-
-    def poll(self) -> int | None:
-        if self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode
-
-    def wait(self) -> int:
-        if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        return self.returncode
-
-    def kill(self) -> None:
-        if self.returncode is None:
-            os.kill(self.pid, signal.SIGKILL)
-
-    def communicate(self) -> None:
-        self.stdin.close()
-        self.stdout.close()
-        self.wait()
+def ftui(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
+) -> "subprocess.CompletedProcess[str]":
+    """What `ftui ARGUMENTS` does, run in `folder`. Raises subprocess.TimeoutExpired."""
+    warm_up()
+    command = ["ftui", *arguments]
+    with TemporaryDirectory() as kept:
+        out, err = Path(kept, "out"), Path(kept, "err")
+        child = _context.Process(
+            target=_command, args=(tuple(arguments), folder, dict(environment), out, err), daemon=True
+        )
+        child.start()
+        child.join(timeout)
+        if child.exitcode is None:
+            child.kill()
+            raise subprocess.TimeoutExpired(command, timeout, out.read_bytes(), err.read_bytes())
+        return subprocess.CompletedProcess(command, child.exitcode, out.read_text(), err.read_text())
 
 
-def _become(module: str, asked: int, answered: int) -> NoReturn:
-    """Run a module's `main` between two pipes, and end."""
-    try:
-        os.setpgid(0, 0)
-        os.dup2(asked, 0)
-        os.dup2(answered, 1)
-        os.closerange(3, 1024)
-        sys.stdin, sys.stdout = os.fdopen(0), os.fdopen(1, "w")
-        import_module(module).main()
-    finally:
-        os._exit(0)
+def _command(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], out: Path, err: Path
+) -> None:
+    os.setpgid(0, 0)
+    _write_into(out, 1)
+    _write_into(err, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 0)
+    os.chdir(folder)
+    fork_our_programs()
+    become(partial(run_module, "finetui_core.cli.main", arguments), environment)

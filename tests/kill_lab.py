@@ -220,26 +220,36 @@ def last_phase(said: bytes) -> str:
 
 @dataclass(frozen=True)
 class Aim:
-    """When to shoot: once `sees` holds, a random time later of at most `within` (seconds, from the calm run)."""
+    """When to shoot: once `sees` holds, a random time later of at most `within` (seconds, from the calm run).
+
+    `share` is how many of a dozen shots are aimed so.
+    """
 
     name: str
-    weight: float
+    share: int
     sees: Callable[[Watched], bool]
     within: Callable[[Calm], float]
 
 
 AIMS = (
-    Aim("writing", 0.22, Watched.saves, lambda calm: 0.7 * calm.save_seconds),
-    Aim("sealing", 0.14, Watched.seals, lambda calm: 0.2 * calm.save_seconds),
-    Aim("pointing", 0.14, Watched.publishes, lambda calm: 0.3 * calm.save_seconds),
-    Aim("start", 0.10, lambda watched: True, lambda calm: calm.start_seconds),
-    Aim("first step", 0.10, Watched.trains, lambda calm: 0.01),
-    Aim("evaluation", 0.10, Watched.evaluates, lambda calm: 0.02),
-    Aim("step", 0.20, Watched.is_due, lambda calm: 0.02),
+    Aim("writing", 3, Watched.saves, lambda calm: 0.7 * calm.save_seconds),
+    Aim("sealing", 2, Watched.seals, lambda calm: 0.2 * calm.save_seconds),
+    Aim("pointing", 2, Watched.publishes, lambda calm: 0.3 * calm.save_seconds),
+    Aim("start", 1, lambda watched: True, lambda calm: calm.start_seconds),
+    Aim("first step", 1, Watched.trains, lambda calm: 0.01),
+    Aim("evaluation", 1, Watched.evaluates, lambda calm: 0.02),
+    Aim("step", 2, Watched.is_due, lambda calm: 0.02),
 )
 
 
-def trial(calm: Calm, kills: int, chance: random.Random) -> Trial:
+def aims_by(chance: random.Random) -> Iterator[Aim]:
+    """Aims without an end, each dozen with the shares of `AIMS` in another order."""
+    dozen = [aim for aim in AIMS for _ in range(aim.share)]
+    while True:
+        yield from chance.sample(dozen, len(dozen))
+
+
+def trial(calm: Calm, kills: int, chance: random.Random, aims: Iterator[Aim]) -> Trial:
     """Kill a run of `calm`'s recipe `kills` times, or as often as it can be before it ends, and compare."""
     paths = new_run(calm.recipe, *COMMON, *calm.setup.options)
     met: list[Kill] = []
@@ -251,7 +261,7 @@ def trial(calm: Calm, kills: int, chance: random.Random) -> Trial:
         from_here, torn = newest_valid(paths.checkpoints)
         faults += [f"after kill {len(met)}: {one.path.name} is torn: {one.reason}" for one in torn]
         watched = watch(paths, attempt, target=chance.randint(0, 6))
-        aim = chance.choices(AIMS, [one.weight for one in AIMS])[0] if len(met) < kills else None
+        aim = next(aims) if len(met) < kills else None
         child = _start(paths, attempt, f"checkpoints/{from_here.path.name}" if from_here else None)
         if aim is not None:
             kill_when(child, partial(aim.sees, watched), chance.random() * aim.within(calm))
@@ -340,7 +350,7 @@ def differences(paths: RunPaths, calm: RunPaths) -> Iterator[str]:
         "optimizer.safetensors",
         "trainer_state.json",
     ):
-        ours, theirs = (bits(run.checkpoint(STEPS) / name) for run in (paths, calm))
+        ours, theirs = (bits(run.checkpoints / newest_name(calm) / name) for run in (paths, calm))
         if ours != theirs:
             yield f"{name} of the last checkpoint differs"
     if remains(paths):
@@ -366,9 +376,10 @@ def trials(calms: Sequence[Calm], kills: int, each: int, seed: int) -> Iterator[
     Gives up after three trials in a row without a kill.
     """
     chance = random.Random(seed)
+    aims = aims_by(chance)
     left, empty = kills, 0
     for number in itertools.count():
-        one = trial(calms[number % len(calms)], min(each, left), chance)
+        one = trial(calms[number % len(calms)], min(each, left), chance, aims)
         yield one
         left -= len(one.kills)
         empty = 0 if one.kills else empty + 1

@@ -131,7 +131,7 @@ class Terminal:
         self.display.feed(piece)
         return piece
 
-    def wait_for(self, text: str, seconds: float = 20.0) -> None:
+    def wait_for(self, text: str, seconds: float = 90.0) -> None:
         """Read until the screen shows `text`."""
         deadline = time.monotonic() + seconds
         while text not in self.screen():
@@ -155,7 +155,7 @@ class Terminal:
             self.code = os.waitstatus_to_exitcode(status) if pid else None
         return self.code is not None
 
-    def wait_for_end(self, seconds: float = 20.0) -> int:
+    def wait_for_end(self, seconds: float = 90.0) -> int:
         """The exit code, negative for a signal. Reads on, so that the program can write its last words."""
         deadline = time.monotonic() + seconds
         while not self.ended():

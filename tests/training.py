@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forks
 from finetui_core.cli.train import make_run
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
@@ -151,13 +152,20 @@ def events(paths: RunPaths, type: str) -> list[dict[str, Any]]:
 def ftui(
     *arguments: str, folder: Path, timeout: float = 240, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the command line as a user does, with its runs in `folder`/runs."""
+    """Run the command line with its runs in `folder`/runs, as processes that are forked: see `forks`."""
+    return forks.ftui(arguments, folder, {**os.environ, "HF_HUB_OFFLINE": "1", **environment}, timeout)
+
+
+def real_ftui(
+    *arguments: str, folder: Path, timeout: float = 240, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run the command line as a user does: every process is started anew and imports what it needs."""
     return subprocess.run(
         [sys.executable, "-m", "finetui_core.cli.main", *arguments],
         cwd=folder,
         env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout,
         check=False,
     )

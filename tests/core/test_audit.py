@@ -44,7 +44,7 @@ def watched(code: str, folder: Path) -> list[str]:
         elsewhere.touch()
     by = environment(log, inside / "home")
     program = [sys.executable, "-c", code.format(elsewhere=str(elsewhere))]
-    subprocess.run(program, cwd=inside, env=by, check=True, timeout=60)
+    subprocess.run(program, cwd=inside, env=by, check=True, timeout=240)
     return [str(one) for one in faults(seen_in(log), [inside])]
 
 

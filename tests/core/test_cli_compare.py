@@ -154,7 +154,7 @@ def test_it_goes_on_where_a_signal_ended_it(ftui, project):
                 break
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 130
+        assert process.wait(240) == 130
     (folder,) = (runs / ".compare").iterdir()
     paths = ComparisonPaths(folder)
     working = read_small(paths.working, Working)

@@ -155,7 +155,7 @@ def test_a_file_that_changes_meanwhile_is_told(
     assert words in scan.scan(str(path), progress=changed_once).changed
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 @given(CHATS, st.booleans())
 def test_the_quick_way_finds_what_the_whole_way_finds(value: dict[str, Any], escaped: bool) -> None:
     raw = json.dumps(value, ensure_ascii=escaped).encode()
@@ -216,7 +216,7 @@ def test_a_list_is_read_in_blocks_of_any_size(
     assert len(whole) == len(values)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 @given(
     st.binary(max_size=200)
     | st.text('[]{}",:0a\\ \n', max_size=60).map(str.encode)

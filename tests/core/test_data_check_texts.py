@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from data_rules_page import data_rules_page, rows_measured
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from labelled_rows import damaged, labelled_rows, secrets
 from labelled_texts import SOUND
@@ -146,7 +146,6 @@ def test_sound_texts_are_left_as_they_are(text: str) -> None:
 
 @given(TEXTS)
 @example("Â\x9b\x08@")
-@settings(max_examples=200)
 def test_what_is_stripped_of_hidden_characters_holds_none(text: str) -> None:
     stripped = strip_hidden(text)
     assert control_place(stripped) is None

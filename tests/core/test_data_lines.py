@@ -46,7 +46,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @given(parts=st.lists(LINE, min_size=1, max_size=60), ends=st.booleans(), mark=st.booleans())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rows_are_those_that_a_plain_loop_finds(
     tmp_path: Path, small_blocks: None, parts: list[bytes], ends: bool, mark: bool
 ) -> None:

@@ -374,7 +374,7 @@ FILE = st.tuples(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(FILE, st.sampled_from(["first", "last", "longest"]), st.booleans())
 def test_mending_twice_changes_nothing_and_undo_gives_every_byte_back(
     tmp_path_factory: pytest.TempPathFactory, made: tuple[list[str], str, bool], keep: str, has_val: bool

@@ -98,7 +98,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
     assert len(refusals(folder)) == 3
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_header_is_refused_or_means_the_same_to_the_library(
     tmp_path: Path, data: st.DataObject
@@ -126,7 +126,7 @@ def test_a_damaged_header_is_refused_or_means_the_same_to_the_library(
         raise AssertionError(f"let through, and the library says {error}") from error
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_as_a_configuration_end_in_named_faults_or_none(tmp_path: Path, raw: bytes) -> None:
     folder = write_model(tmp_path / "m")

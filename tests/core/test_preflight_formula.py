@@ -57,7 +57,7 @@ def memory_of(choice: dict[str, Any], lengths: RowLengths | None = None, rows: i
     return estimate(workload(recipe, Facts(rows=rows), shape, choice.get("device", "cuda"), lengths))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(choice=st.fixed_dictionaries(CHOICES))
 def test_no_figure_is_negative_and_each_phase_holds_the_weights(choice: dict[str, Any]) -> None:
     memory = memory_of(choice)
@@ -68,7 +68,7 @@ def test_no_figure_is_negative_and_each_phase_holds_the_weights(choice: dict[str
             assert sum(kinds.values()) >= sum(memory.peaks["load"].values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(choice=st.fixed_dictionaries(CHOICES), grown=st.sampled_from(["batch", "length", "rank"]))
 def test_more_of_anything_never_takes_less(choice: dict[str, Any], grown: str) -> None:
     more = {**choice, grown: choice[grown] * 2}
@@ -77,7 +77,7 @@ def test_more_of_anything_never_takes_less(choice: dict[str, Any], grown: str) -
         assert sum(after.peaks[phase].values()) >= sum(before.peaks[phase].values()), phase
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(
     choice=st.fixed_dictionaries({**CHOICES, "length": st.integers(64, 1024)}),
     longest=st.integers(8, 64),

@@ -126,7 +126,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(
     changed=st.dictionaries(st.sampled_from([*LLAMA, "text_config", "num_experts", "head_dim"]), JSON_VALUES)
 )

@@ -29,7 +29,7 @@ from finetui_core.train.heaviest import heaviest_steps
 from training import write_project, write_rows
 
 SAMPLE = Path(__file__).parents[2] / "sample_data/recipes/quickstart.toml"
-WAITING = 60  # seconds at most
+WAITING = 240  # seconds at most
 
 
 @pytest.fixture(scope="module")

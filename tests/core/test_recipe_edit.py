@@ -140,7 +140,7 @@ def _comments(text: str) -> list[str]:
     return [one for one in found if one.startswith("#")]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_any_valid_recipe_changes_in_one_option_alone(data: st.DataObject) -> None:
     text = data.draw(recipes())
@@ -169,7 +169,7 @@ def test_any_valid_recipe_changes_in_one_option_alone(data: st.DataObject) -> No
         assert len(changed) <= 1  # the inline table, or the last line, which gets a line break
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_taken_out_leaves_every_other_line(data: st.DataObject) -> None:
     text = data.draw(recipes())

@@ -113,7 +113,6 @@ def said(recipe: Recipe, option: str) -> Any:
 
 @pytest.mark.parametrize("target", ["trl", "axolotl"])
 @settings(
-    max_examples=150,
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,

@@ -94,7 +94,7 @@ def test_what_is_missing_is_not_made_up() -> None:
     assert [mend("[train]\n", checked, fault, Path()) for fault in checked.located] == [None, None]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_a_name_changes_and_every_other_byte_stays(data: st.DataObject) -> None:
     text = data.draw(recipes())
@@ -112,7 +112,7 @@ def test_a_name_changes_and_every_other_byte_stays(data: st.DataObject) -> None:
     assert repr(sorted(_options(renamed).items())) == repr(sorted(values.items()))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_an_option_moves_with_its_value(data: st.DataObject) -> None:
     text = data.draw(recipes())
@@ -127,7 +127,7 @@ def test_an_option_moves_with_its_value(data: st.DataObject) -> None:
     assert sorted(_comments(moved)) == sorted(_comments(text))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.data())
 def test_a_table_changes_its_name_and_every_other_byte_stays(data: st.DataObject) -> None:
     text = data.draw(recipes())

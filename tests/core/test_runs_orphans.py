@@ -44,7 +44,7 @@ def test_what_died_with_its_supervisor_is_cleared_away_by_the_next_attempt(tmp_p
         in_group, in_session, daemon = first.children()
         assert start_ticks(in_group) and start_ticks(in_session)
         second = begin(tmp_path, Way("crashed", "raise RuntimeError"), paths=first.paths)
-        assert second.supervisor.wait(60) == 1
+        assert second.supervisor.wait(240) == 1
         assert start_ticks(in_group) is None and start_ticks(in_session) is None
         (first.paths.root / "children").write_text(str(daemon))  # without the mark it stays, as docs say
     finally:

@@ -72,7 +72,7 @@ def test_it_never_starts_again_more_often_than_allowed_without_progress(
 def test_a_run_is_started_again_until_it_dies_twice_in_the_same_way(tmp_path: Path) -> None:
     trial = begin(tmp_path, Way("crashed", "os.abort()", rules={"max_restarts": 3, "first_pause": 0.01}))
     try:
-        assert trial.supervisor.wait(60) == 128 + signal.SIGABRT
+        assert trial.supervisor.wait(240) == 128 + signal.SIGABRT
         view = trial.view()
         assert [one.attempt for one in view.attempts] == [1, 2]
         assert view.state.state == "killed" and view.state.cause == "abort"
@@ -97,7 +97,7 @@ def test_a_stop_during_the_pause_ends_the_run(tmp_path: Path, by: str) -> None:
             send(trial.paths, "stop")
         else:
             trial.supervisor.terminate()
-        trial.supervisor.wait(60)
+        trial.supervisor.wait(240)
         state = trial.view().state
         assert (state.state, state.live) == ("stopped", False)
         assert "while it waited to start again (killed by SIGKILL" in state.reason
@@ -112,7 +112,7 @@ def test_a_want_of_memory_halves_the_passes_and_is_said(tmp_path: Path) -> None:
     """8 rows, 4, 2, 1: then the run ends with the way out."""
     trial = begin(tmp_path, Way("memory", "raise MemoryError", rules={"max_restarts": 1}))
     try:
-        assert trial.supervisor.wait(60) == 4
+        assert trial.supervisor.wait(240) == 4
         view = trial.view()
         sizes = [(one.per_device_train_batch_size, one.gradient_accumulation_steps) for one in view.attempts]
         assert sizes == [(None, None), (4, 2), (2, 4), (1, 8)]

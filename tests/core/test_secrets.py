@@ -145,7 +145,7 @@ def test_arguments_after_a_flag_that_names_a_secret_are_kept_back() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_can_be_redacted_and_twice_is_once(text: str) -> None:
     once = redact(text)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from finetui_core.cli.train import make_run
-from training import events, ftui, new_run, train_here, write_project
+from training import events, ftui, new_run, real_ftui, train_here, write_project
 
 LATE_SYSTEM = {
     "messages": [
@@ -25,7 +25,7 @@ def add_lines(recipe: Path, *lines: str) -> Path:
 def test_errors_are_refused_with_rule_number_place_and_way_out(tmp_path: Path) -> None:
     recipe = write_project(tmp_path, rows=12)
     data = add_lines(recipe, *3 * [json.dumps(LATE_SYSTEM)])
-    refused = ftui("train", "recipe.toml", folder=tmp_path)
+    refused = real_ftui("train", "recipe.toml", folder=tmp_path)
     assert refused.returncode == 2
     said = refused.stderr
     assert "data check: errors in 3 of 15 rows: system turns that are not first (3)" in said

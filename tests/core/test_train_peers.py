@@ -195,7 +195,7 @@ def test_a_stopped_process_of_this_host_is_called_stopped(store: Store, clock: C
         clock.pass_by(LOST_AFTER + 1)
         assert first.lost().endswith("has given no sign of life for 26 s; it is stopped, as by SIGSTOP")
         first.wake()
-        assert sleeper.wait(60) == 0
+        assert sleeper.wait(240) == 0
     finally:
         sleeper.kill()
         sleeper.wait()

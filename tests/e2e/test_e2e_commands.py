@@ -18,7 +18,7 @@ from finetui_core.cli.demo import sample_data, show_change
 from finetui_core.cli.train import make_run
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
-from training import curve, events, ftui, new_run, train_here, write_project
+from training import curve, events, ftui, new_run, real_ftui, train_here, write_project
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,9 @@ def the_run(folder: Path, name: str) -> RunPaths:
 
 
 def test_train_in_the_foreground_ends_with_a_finished_run(project: Path) -> None:
-    done = ftui("train", "recipe.toml", "--name", "fore", "--json", "--set", "train.seed=9", folder=project)
+    done = real_ftui(
+        "train", "recipe.toml", "--name", "fore", "--json", "--set", "train.seed=9", folder=project
+    )
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert (facts["state"], facts["step"], facts["total_steps"]) == ("finished", 8, 8)
@@ -173,7 +175,7 @@ def test_an_interrupt_writes_a_checkpoint_and_ends(project: Path, asked_by: str)
         command.send_signal(signal.SIGINT)
     else:
         os.kill(view.attempts[-1].pid, signal.SIGTERM)
-    said += command.communicate(timeout=60)[1]
+    said += command.communicate(timeout=240)[1]
     assert command.returncode == (130 if asked_by == "Ctrl-C" else 0), said
     view.refresh()
     assert view.state.state == "stopped"

@@ -45,7 +45,7 @@ def project(tmp_path: Path) -> Iterator[Path]:
         wait_until(lambda: not any(is_locked(RunPaths(root / run_id)) for run_id in run_ids(root)))
 
 
-def wait_until(reached: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(reached: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
         assert time.monotonic() < deadline
@@ -209,12 +209,12 @@ def test_a_sweep_outlives_its_terminal_its_worker_and_a_failed_run(project: Path
     arguments += ["--set", "train.learning_rate=1e-3,1e-2,2e-2", "--name", "hard"]
     arguments += ["--set", "launch.max_restarts=0"]
     with run_on_terminal(arguments, columns=120, PYTHONPATH=str(CORE)) as terminal:
-        terminal.wait_for("started on cpu", 60)
+        terminal.wait_for("started on cpu", 240)
         first = RunView(named(project, "learning-rate-1e-3"))
         first.refresh()
         os.kill(first.attempts[0].pid, signal.SIGKILL)
-        terminal.wait_for("killed after", 60)
-        terminal.wait_for("[2/3] learning_rate=1e-2: started", 60)
+        terminal.wait_for("killed after", 240)
+        terminal.wait_for("[2/3] learning_rate=1e-2: started", 240)
     # leaving the block kills the terminal's program and closes its terminal
     os.kill(worker_pid(root), signal.SIGKILL)
     wait_until(lambda: not queue.is_working(root))
@@ -243,7 +243,7 @@ def test_ctrl_c_leaves_the_sweep_to_the_queue(project: Path) -> None:
     arguments = ["-m", "finetui_core.cli.main", "sweep", str(project / "recipe.toml"), "--runs", str(root)]
     arguments += ["--set", "train.learning_rate=1e-3,1e-2", "--set", LONG]
     with run_on_terminal(arguments, columns=120, PYTHONPATH=str(CORE)) as terminal:
-        terminal.wait_for("started on cpu", 60)
+        terminal.wait_for("started on cpu", 240)
         terminal.press("\x03")
         assert terminal.wait_for_end() == 130
         assert "The queue goes on." in terminal.screen() and "ftui queue stop" in terminal.screen()

@@ -197,15 +197,21 @@ for arguments in json.load(open(sys.argv[1])):
 """
 
 
-@pytest.fixture(scope="module")
-def commands(all_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All commands that show a run, for every run; and every text as an argument, and in a recipe."""
+@pytest.fixture(scope="module", params=["in turn", pytest.param("both", marks=pytest.mark.slow)])
+def commands(
+    request: pytest.FixtureRequest, all_runs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """All commands that show a run, for every run; and every text as an argument, and in a recipe.
+
+    The two ways to watch a run, which take longest, take turns from run to run unless both are asked for.
+    """
     folder = tmp_path_factory.mktemp("commands")
     root = str(all_runs)
     found = [["runs", "--runs", root], ["runs", "--runs", root, "--json"], ["doctor"], ["settings", "show"]]
-    for path in sorted(all_runs.iterdir()):
-        found += [["status", str(path)], ["status", str(path), "--json"], ["watch", str(path)]]
-        found += [["watch", str(path), "--json"]]
+    for number, path in enumerate(sorted(all_runs.iterdir())):
+        found += [["status", str(path)], ["status", str(path), "--json"]]
+        watches = [["watch", str(path)], ["watch", str(path), "--json"]]
+        found += watches if request.param == "both" else [watches[number % 2]]
     for number, text in enumerate(TEXTS):
         recipe = folder / f"{number}.toml"
         recipe.write_bytes(b'[model]\nname = "' + bytes_of(text) + b'"\n["' + bytes_of(text) + b'"]\n')

@@ -48,7 +48,7 @@ def fuse_proven(model: Any) -> str:
     one = padded_pass(_ProbeRows(embedding.shape[0]), [0], embedding.device)
     own = logits_at(inner, one, own_head=False)
     note = fuse(model)
-    difference = _difference(inner, one, own, own_head=False)
+    difference = _difference(inner, one, own, False, ALONE)
     if difference is not None:
         unfuse(model)
         note = f"all parts keep their own form: with the fused ones {difference}"

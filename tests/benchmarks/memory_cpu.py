@@ -190,6 +190,7 @@ def train(case: Case) -> None:
     from finetui_core.train.batches import Schedule
     from finetui_core.train.evaluation import ALONE
     from finetui_core.train.forward import Layout
+    from finetui_core.train.layout import fuse_proven
     from finetui_core.train.model import DTYPES, add_adapters
     from finetui_core.train.optimizer import build_optimizer
     from finetui_core.train.setup import Session
@@ -204,6 +205,7 @@ def train(case: Case) -> None:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     if not is_full:
         model = add_adapters(model, recipe)
+    fuse_proven(model)
     rows = Rows(2 * case.batch, case.length, case.vocabulary)
     nothing: Any = None
     session = Session(

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 from forked import become, fork_our_programs, run_module
@@ -100,3 +102,56 @@ def _command(
     os.chdir(folder)
     fork_our_programs()
     become(partial(run_module, "finetui_core.cli.main", arguments), environment)
+
+
+class Program:
+    """`subprocess.Popen([python, "-m", MODULE, ...], stdin=PIPE, stdout=PIPE, stderr=PIPE or a file)`, but forked."""
+
+    def __init__(self, command: Sequence[str], *, stderr: Any, env: Mapping[str, str], **others: Any) -> None:
+        warm_up()
+        (asked, ask), (answer, answered) = os.pipe(), os.pipe()
+        said, told = os.pipe() if stderr == subprocess.PIPE else (None, os.dup(stderr.fileno()))
+        ends = (
+            Connection(asked, writable=False),
+            *(Connection(one, readable=False) for one in (answered, told)),
+        )
+        self._child = _context.Process(target=_program, args=(command[2:], dict(env), ends), daemon=True)
+        self._child.start()
+        for end in ends:
+            end.close()
+        self.stdin, self.stdout = os.fdopen(ask, "wb"), os.fdopen(answer, "rb")
+        self.stderr = None if said is None else os.fdopen(said, "rb")
+        self.pid = self._child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._child.exitcode
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._child.join(timeout)
+        if self.returncode is None:
+            raise subprocess.TimeoutExpired("a forked program", timeout or 0.0)
+        return self.returncode
+
+    def kill(self) -> None:
+        self._child.kill()
+
+    def communicate(self, request: bytes) -> tuple[bytes, bytes]:
+        with self.stdin:
+            self.stdin.write(request)
+        with self.stdout, self.stderr or self.stdout:
+            return self.stdout.read(), self.stderr.read() if self.stderr else b""
+
+
+SUBPROCESS = SimpleNamespace(Popen=Program, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
+"""In the place of the module `subprocess` where a module of ours starts one of our programs with pipes."""
+
+
+def _program(command: Sequence[str], environment: Mapping[str, str], ends: Sequence[Connection]) -> None:
+    for number, end in enumerate(ends):
+        os.dup2(end.fileno(), number)
+    fork_our_programs()
+    become(partial(run_module, command[0], command[1:]), environment)

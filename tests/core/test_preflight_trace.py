@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import forks
 from finetui_core.errors import InputError, RunFailed
 from finetui_core.preflight import trace as tracing
 from finetui_core.preflight.figures import Shape, Workload
@@ -27,6 +28,12 @@ SMALL = {
     "gemma2": {"intermediate_size": 1024, "num_key_value_heads": 2, "head_dim": 64},
     "gpt_neox": {"intermediate_size": 1024},
 }
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the trace is forked, and has its imports already."""
+    monkeypatch.setattr(tracing, "subprocess", forks.SUBPROCESS)
 
 
 def small_shape(kind: str) -> Shape:
@@ -110,6 +117,7 @@ def test_the_trace_is_what_real_training_takes() -> None:
     assert row["trace"] == pytest.approx(row["measured"], rel=0.08)
 
 
+@pytest.mark.usefixtures("forked")
 def test_rows_on_this_machine_are_counted(tmp_path: Path) -> None:
     from training import write_project
 
@@ -132,6 +140,7 @@ def test_rows_on_this_machine_are_counted(tmp_path: Path) -> None:
     assert memory.highest[1] < longest_allowed.highest[1]
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_model_that_is_not_here_is_traced_at_the_longest_rows() -> None:
     recipe = Recipe(model=ModelOptions(name="gpt2"), data=DataOptions(train="nowhere.jsonl", max_length=64))
     shape = model_shape("gpt2")
@@ -142,6 +151,7 @@ def test_a_model_that_is_not_here_is_traced_at_the_longest_rows() -> None:
     assert memory.highest[1] > 250e6
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_model_that_cannot_be_built_is_said_in_a_sentence() -> None:
     shape = shape_of({**small_shape("llama").config, "model_type": "nonesuch"}, "")
     assert shape is not None
@@ -153,6 +163,7 @@ def test_a_model_that_cannot_be_built_is_said_in_a_sentence() -> None:
     assert "\n" not in caught.value.problems[0].what
 
 
+@pytest.mark.usefixtures("forked")
 def test_target_modules_that_the_model_lacks_are_named() -> None:
     work = small_work("gpt_neox")
     recipe = work.recipe.model_copy(update={"lora": LoraOptions(target_modules=["q_proj"])})

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import forks
 from finetui_core.errors import InputError, RunFailed
 from finetui_core.preflight.figures import Probed
 from finetui_core.preflight.probe import PREFIX, Cancelled, probe
@@ -78,7 +79,10 @@ def test_a_save_that_the_disk_refuses_is_told_beside_the_numbers(project: Path) 
     assert len(probed.step_seconds) == 3 and not (project.parent / "runs").exists()
 
 
-def test_what_a_run_refuses_is_told_at_once(project: Path, tmp_path: Path) -> None:
+def test_what_a_run_refuses_is_told_at_once(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetui_core.preflight.probe.subprocess", forks.SUBPROCESS)
     recipe = load_recipe(project, ['lora.target_modules=["c_attn"]', 'lora.modules_to_save=["nothing"]'])
     with pytest.raises(InputError) as caught:
         probe(recipe, folder=tmp_path / "runs")

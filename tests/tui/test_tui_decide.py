@@ -254,7 +254,7 @@ async def test_faults_of_a_file_are_told_with_their_places(tmp_path: Path) -> No
     async with decide(tmp_path) as pilot:
         await press(pilot, "c", "o")
         await press(pilot, "down", "enter")
-        shown = await typed(pilot, path)
+        shown = " ".join((await typed(pilot, path)).split())  # a long path divides lines elsewhere
         assert "P1.toml cannot be opened" in shown
         assert "citations cannot be" in shown and "\x1b" not in shown
         await press(pilot, "G")

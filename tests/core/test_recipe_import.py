@@ -136,7 +136,7 @@ def test_a_key_or_its_absence_means_here_what_it_means_there(
         (AXOLOTL + "batch_size: 64", "batch_size", "over all devices"),
         (AXOLOTL + "optimizer: adamw_bnb_8bit", "optimizer", "32 bits"),
         (AXOLOTL + "learning_rat: 1", "learning_rat", '"learning_rate" meant'),
-        (AXOLOTL + "deepspeed: z3.json", "deepspeed", "not divided"),
+        (AXOLOTL + "deepspeed: z3.json", "deepspeed", "launch.sharding"),
         (FACTORY, "template", "BOS, EOS"),
         (FACTORY.replace("ours", "ours,more"), "dataset", "more: a recipe has one set of rows"),
         (TRL + "lr_scheduler_type: polynomial", "lr_scheduler_type", "no schedule polynomial"),

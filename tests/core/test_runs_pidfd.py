@@ -103,7 +103,7 @@ def test_only_one_place_signals_by_number() -> None:
     by_number = {
         path.name for path in places if re.search(r"os\.kill(pg)?\(", path.read_text(encoding="utf-8"))
     }
-    assert by_number == {"pidfd.py", "watching.py", "frozen.py", "node.py", "launcher.py", "peers.py"}
+    assert by_number == {"pidfd.py", "watching.py", "frozen.py", "node.py", "launcher.py"}
 
 
 def test_memory_of_a_gpu_that_the_dead_still_hold() -> None:

@@ -49,7 +49,8 @@ def bytes_of(paths: RunPaths, step: int) -> dict[str, str]:
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_sharded_and_whole_weights_train_alike_and_go_on_from_each_other(tmp_path: Path, method: str) -> None:
     recipe = write_project(tmp_path, rows=24)
-    choice = (f"train.method={method}", "train.learning_rate=0.001")
+    # Sharded layers keep peft's own dropout, which draws other numbers than the fused one.
+    choice = (f"train.method={method}", "train.learning_rate=0.001", "lora.lora_dropout=0")
     whole = trained(recipe, *choice)
     sharded = trained(recipe, *choice, "launch.sharding='full'")
     for ours, theirs in zip(steps_of(sharded), steps_of(whole), strict=True):

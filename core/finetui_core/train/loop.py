@@ -1,7 +1,6 @@
 """The loop: step, evaluate, save, listen; readable from top to bottom."""
 
 import time
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,6 @@ from finetui_core.train.budget import SHARE
 from finetui_core.train.checkpoint import Progress, trainable
 from finetui_core.train.control import StopSignal
 from finetui_core.train.evaluating import evaluate
-from finetui_core.train.forgetting import base_of
 from finetui_core.train.measuring import conclude, open_meters
 from finetui_core.train.nonfinite import Finding, examine, nonfinite_state, spoilt_state
 from finetui_core.train.on_nonfinite import CALM, is_over, settle
@@ -40,7 +38,6 @@ def fit(
     schedule, saving = session.schedule, session.recipe.save
     saves = Saves(saving.minutes, progress.step or None)
     spoilt: list[str] = []
-    waits_for_base = progress.step == 0
     left = time_left(session)
     meters = open_meters(session, progress.step)
 
@@ -82,8 +79,7 @@ def fit(
 
     def timed_evaluation() -> tuple[Progress, bool]:
         began, metered = time.perf_counter(), meters.budget.spent
-        with base_of(session.model) if progress.step == 0 else nullcontext():
-            result = evaluate(session, meters, progress, output)
+        result = evaluate(session, meters, progress, output)
         seconds = time.perf_counter() - began - (meters.budget.spent - metered)
         left.evaluated(seconds, best=result[1] if progress.step else None)
         left.metered(**meters.foreseen())
@@ -100,18 +96,10 @@ def fit(
             save("diverged")
         return deed == "stop"
 
-    def evaluate_base() -> None:
-        """Measure the model as it was before training; one with an adapter is still there after the first step."""
-        nonlocal waits_for_base
+    if progress.step == 0:
         phase("evaluating")
         timed_evaluation()
-        phase("training")
-        waits_for_base = False
-
-    if waits_for_base and not has_adapter(session):
-        evaluate_base()
-    else:
-        phase("training")
+    phase("training")
     while progress.step < schedule.total_steps or spoilt:
         if spoilt:
             if answer(spoilt_state(session, progress.step, spoilt)):
@@ -128,8 +116,6 @@ def fit(
             if not session.processes.is_sharded:
                 save("lost_peer")  # weights change only once all processes have added up the step
             raise
-        if waits_for_base and (result is None or result.where):
-            evaluate_base()
         if result is None:
             output.metric(left_out_record(session, step, left.after(step)))
             progress = replace(progress, step=step)
@@ -139,8 +125,6 @@ def fit(
             record = metric_record(session, step, result, left.after(step))
             ends = bool(result.where) and answer(examine(session, step, result))
             output.metric({**record, "skipped": True} if step in progress.skipped else record)
-            if waits_for_base:
-                evaluate_base()
             if ends:
                 return "diverged", progress.step
             if result.where and progress.step < step:
@@ -170,11 +154,6 @@ def fit(
         if is_last:
             save("last")
     return end("completed", "last")
-
-
-def has_adapter(session: Session) -> bool:
-    """Whether the base stays as it was beside what is trained: a first loss then need not wait for its evaluation."""
-    return session.recipe.train.method != "full"
 
 
 def evaluates(session: Session) -> bool:

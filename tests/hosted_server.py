@@ -94,7 +94,11 @@ class Provider:
 def send(handler: Any, body: bytes | Any, status: int = 200, **headers: str) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     handler.send_response(status)
-    for name, value in {"Content-Length": str(len(content)), "Content-Type": "application/json", **headers}.items():
+    for name, value in {
+        "Content-Length": str(len(content)),
+        "Content-Type": "application/json",
+        **headers,
+    }.items():
         handler.send_header(name.replace("_", "-"), value)
     handler.end_headers()
     handler.wfile.write(content)
@@ -196,7 +200,13 @@ class _Handler(BaseHTTPRequestHandler):
         start = self.body.index(b"\r\n\r\n", self.body.index(b"filename=")) + 4
         content = self.body[start : self.body.index(b"\r\n--", start)]
         number = len(self.provider.files) + 1
-        file = {"id": f"file-{number}", "object": "file", "bytes": len(content), "created_at": 1, "status": "processed"}
+        file = {
+            "id": f"file-{number}",
+            "object": "file",
+            "bytes": len(content),
+            "created_at": 1,
+            "status": "processed",
+        }
         file |= {"filename": name[1].decode(), "purpose": "fine-tune"}
         self.provider.files[file["id"]] = file
         self.provider.contents[file["id"]] = content
@@ -208,7 +218,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _create(self) -> None:
         wanted = json.loads(self.body)
         self.provider.bodies.append(wanted)
-        fields = {"status": "validating_files", "model": wanted["model"], "metadata": wanted.get("metadata", {})}
+        fields = {
+            "status": "validating_files",
+            "model": wanted["model"],
+            "metadata": wanted.get("metadata", {}),
+        }
         fields |= {"training_file": wanted["training_file"], "validation_file": wanted.get("validation_file")}
         job = self.provider.job(**fields, hyperparameters={"n_epochs": "auto"})
         self.provider.happen(job, f"Created fine-tuning job: {job['id']}")

@@ -1,11 +1,17 @@
-"""`ftui data export FILE --to openai`: chat rows as a hosted platform takes them, refused where it would refuse them."""
+"""`ftui data export FILE --to openai`: chat rows as a hosted platform takes them, or all it would refuse."""
 
 import argparse
 import sys
 from pathlib import Path
 
 from finetui_core.cli.say import data_json, talk
-from finetui_core.data.chat_limits import MOST_TOKENS, ChatFile, check_chat_file, refuse_faults, write_chat_file
+from finetui_core.data.chat_limits import (
+    MOST_TOKENS,
+    ChatFile,
+    check_chat_file,
+    refuse_faults,
+    write_chat_file,
+)
 from finetui_core.data.mend.new_files import mode_of, new_files, refuse_taken
 from finetui_core.data.readers import HUB_PREFIX
 from finetui_core.errors import InputError, Problem
@@ -13,7 +19,9 @@ from finetui_core.errors import InputError, Problem
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the data set; it is never changed")
-    parser.add_argument("--to", choices=("openai",), required=True, help="the platform whose limits are checked")
+    parser.add_argument(
+        "--to", choices=("openai",), required=True, help="the platform whose limits are checked"
+    )
     parser.add_argument(
         "-o", "--out", type=Path, metavar="NEW", help="the new file; without it, the rows go to stdout"
     )
@@ -33,7 +41,9 @@ def add_max_tokens(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.json and options.out is None:
-        raise InputError(Problem("the rows would go to stdout, where the JSON goes", "--json", "Name a file: --out"))
+        raise InputError(
+            Problem("the rows would go to stdout, where the JSON goes", "--json", "Name a file: --out")
+        )
     if options.out is not None:
         refuse_taken([options.out])
     found = check_chat_file(options.file, options.max_tokens)
@@ -47,7 +57,12 @@ def run(options: argparse.Namespace) -> int:
             write_chat_file(options.file, file)
     if options.json:
         few, usual, many = found.tokens
-        facts = {"rows": found.rows, "bytes": found.size, "learned_turns": found.learned, "left_out": found.left_out}
+        facts = {
+            "rows": found.rows,
+            "bytes": found.size,
+            "learned_turns": found.learned,
+            "left_out": found.left_out,
+        }
         tokens = {"few": few, "usual": usual, "many": many}
         data_json({"schema": 1, "to": options.to, "result": str(options.out), **facts, "tokens": tokens})
     else:

@@ -43,7 +43,7 @@ WEIGHT_LIMIT = Limit(
     "2026-11",
 )
 BYTES_PER_TOKEN = (5.0, 4.0, 2.0)
-"""Bytes of text for a token: in easy, usual and hard texts. English has about 4; other scripts and code have fewer."""
+"""Bytes of text for a token: in easy, usual and hard texts. English has about 4, other scripts and code fewer."""
 _TOKENS_PER_TURN = 4  # around each turn, as OpenAI's cookbook counts them
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _KNOWN = frozenset({"parallel_tool_calls"})
@@ -124,7 +124,9 @@ def _passed(source: str, file: BinaryIO | None, most_tokens: int) -> ChatFile:
 def _with_weights(value: dict[str, Any], item: SourceRow, layout: str) -> dict[str, Any]:
     """The weights of turns, which a conversation does not hold, and the switch of parallel calls, carried over."""
     given = item.value or {}
-    turns = next((given[key] for key in ("messages", "conversations", "conversation") if given.get(key)), None)
+    turns = next(
+        (given[key] for key in ("messages", "conversations", "conversation") if given.get(key)), None
+    )
     if layout != "messages" or not isinstance(turns, list):
         return value
     weighted = [
@@ -144,7 +146,9 @@ def _row_problems(value: dict[str, Any], row: Row, where: str, most_tokens: int)
     turns = value["messages"]
     if isinstance(row, Conversation) and row.messages[-1].role != "assistant":
         what = f"the last turn is of {row.messages[-1].role}"
-        yield Problem(what, where, _rule("End the row with an answer, or remove what follows it.", OPENAI_LAST_LIMIT))
+        yield Problem(
+            what, where, _rule("End the row with an answer, or remove what follows it.", OPENAI_LAST_LIMIT)
+        )
     yield from _weight_problems(turns, where)
     yield from _tool_problems(value, where)
     switch = value.get("parallel_tool_calls", True)
@@ -182,16 +186,22 @@ def _tool_problems(value: dict[str, Any], where: str) -> Iterator[Problem]:
     for at, turn in enumerate(value["messages"]):
         place = f"$.messages[{at}]"
         if waiting and turn["role"] != "tool":
-            yield Problem(f"a call before this turn has no result (at {place})", where, "Add a turn of role tool.")
+            yield Problem(
+                f"a call before this turn has no result (at {place})", where, "Add a turn of role tool."
+            )
             waiting = set()
         for call in turn.get("tool_calls") or ():
             name = call["function"]["name"]
             waiting.add(call["id"])
             if not _NAME.fullmatch(name):
-                yield Problem(f"a called name is not allowed (at {place}.tool_calls)", where, _rule("", NAME_LIMIT))
+                yield Problem(
+                    f"a called name is not allowed (at {place}.tool_calls)", where, _rule("", NAME_LIMIT)
+                )
             elif name not in offered:
                 hint = "List it in the row's tools."
-                yield Problem(f'the call of "{name[:64]}", which is no tool of the row (at {place})', where, hint)
+                yield Problem(
+                    f'the call of "{name[:64]}", which is no tool of the row (at {place})', where, hint
+                )
         if turn["role"] == "tool":
             if turn.get("tool_call_id") not in waiting:
                 hint = "Give it the tool_call_id of a call in the turn before."

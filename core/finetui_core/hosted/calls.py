@@ -114,5 +114,3 @@ def upload(client: Client, path: Path, name: str, on_sent: Callable[[int], None]
             File,
             seconds,
         )
-
-

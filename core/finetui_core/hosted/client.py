@@ -49,7 +49,9 @@ def connect(place: Place, seconds: float = ANSWER_SECONDS) -> Client:
     import openai
 
     proxy = None if proxy_bypass(place.host) else getproxies().get(urlsplit(place.base_url).scheme)
-    limits = httpx2.Limits(max_keepalive_connections=0)  # each request connects anew, and can be ended by its socket
+    limits = httpx2.Limits(
+        max_keepalive_connections=0
+    )  # each request connects anew, and can be ended by its socket
     deadline = _Deadline(seconds)
     transport: Any = _Checked(httpx2.HTTPTransport(proxy=proxy, limits=limits), place, deadline)
     http = httpx2.Client(
@@ -65,7 +67,9 @@ def connect(place: Place, seconds: float = ANSWER_SECONDS) -> Client:
     return Client(place, seconds, api, deadline)
 
 
-def ask(client: Client, request: Callable[["OpenAI"], Any], kind: type[Kind], seconds: float | None = None) -> Kind:
+def ask(
+    client: Client, request: Callable[["OpenAI"], Any], kind: type[Kind], seconds: float | None = None
+) -> Kind:
     """The checked answer to a request, which is made with `with_raw_response`. Raises ProviderFault."""
     import openai
 
@@ -88,7 +92,9 @@ def ask(client: Client, request: Callable[["OpenAI"], Any], kind: type[Kind], se
 
 
 def _late(client: Client) -> ProviderFault:
-    return ProviderFault("slow", f"{client.place.host} did not answer within {client.deadline.seconds:g} seconds")
+    return ProviderFault(
+        "slow", f"{client.place.host} did not answer within {client.deadline.seconds:g} seconds"
+    )
 
 
 def _unreachable(client: Client, error: Exception) -> ProviderFault:
@@ -158,7 +164,9 @@ class _Checked:
         key = self.place.key.encode()
         if len(key) >= _SHORTEST_KEY:
             content = content.replace(key, b"***")
-        kept = {name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers}
+        kept = {
+            name: answer.headers[name] for name in ("content-type", "retry-after") if name in answer.headers
+        }
         return httpx2.Response(answer.status_code, headers=kept, content=content)
 
     def close(self) -> None:

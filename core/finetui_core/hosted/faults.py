@@ -41,11 +41,15 @@ def of_status(status: int, content: bytes, retry_after: str, key_variable: str) 
     if status == 402:
         return ProviderFault("quota", f"the account cannot pay (402{detail})")
     if status == 429:
-        return ProviderFault("rate", f"the provider asks to come back later (429{detail})", _seconds(retry_after))
+        return ProviderFault(
+            "rate", f"the provider asks to come back later (429{detail})", _seconds(retry_after)
+        )
     if status == 404:
         return ProviderFault("absent", f"the provider does not know it (404{detail})")
     if status == 408 or status >= 500:
-        return ProviderFault("server", f"the provider is in trouble ({status}{detail})", _seconds(retry_after))
+        return ProviderFault(
+            "server", f"the provider is in trouble ({status}{detail})", _seconds(retry_after)
+        )
     if 300 <= status < 400:
         what = f"the address leads elsewhere ({status}), which is not followed: name that address with --base-url"
         return ProviderFault("refused", what)

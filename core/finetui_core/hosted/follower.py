@@ -1,4 +1,4 @@
-"""`python -m finetui_core.hosted.follower RUN --attempt N`: the process that follows a hosted job, as a run's trainer.
+"""`python -m finetui_core.hosted.follower RUN --attempt N`: what follows a hosted job, as a run's trainer.
 
 The supervisor of the run starts it, starts it again after a crash, and records how it ended.
 """

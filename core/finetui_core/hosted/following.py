@@ -1,7 +1,7 @@
 """A hosted job told into a run directory, as a trainer would tell of itself: metrics, events, heartbeat, answers.
 
-Nothing here changes the job, but for a stop that somebody asks for. What an earlier attempt has told is not told again,
-save for the metrics, which a new attempt has whole.
+Nothing here changes the job, but for a stop that somebody asks for. What an earlier attempt has told is not told
+again, save for the metrics, which a new attempt has whole.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Follower:
     client: Client
     writer: Writer
     beats: Beats
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
     told_to_end: Callable[[], bool] = lambda: False
     known: set[str] = field(default_factory=set)
     told: set[str] = field(default_factory=set)
@@ -131,18 +131,26 @@ def _tell_point(follower: Follower, job: Job, event: Event) -> None:
         follower.total = int(total) if total is not None and 0 < total < 2**53 else None
         follower.beats.update(total_steps=follower.total or 0)
         follower.writer.event("ready", total_steps=follower.total, hosted=job.id)
-    point = {name: number(data.get(key)) for name, key in _METRICS.items() if number(data.get(key)) is not None}
+    point = {
+        name: number(data.get(key)) for name, key in _METRICS.items() if number(data.get(key)) is not None
+    }
     follower.writer.metric({"t": event.created_at, "step": step, **point})
     follower.step = step
     follower.beats.update(step=step)
     whole, part = number(data.get("full_valid_loss")), number(data.get("valid_loss"))
     if (loss := whole if whole is not None else part) is not None:
-        accuracy = number(data.get("full_valid_mean_token_accuracy" if whole is not None else "valid_mean_token_accuracy"))
+        accuracy = number(
+            data.get("full_valid_mean_token_accuracy" if whole is not None else "valid_mean_token_accuracy")
+        )
         fields = {} if accuracy is None else {"mean_token_accuracy": accuracy}
         follower.writer.event("evaluation", step=step, eval_loss=loss, whole_set=whole is not None, **fields)
 
 
-_METRICS = {"loss": "train_loss", "mean_token_accuracy": "train_mean_token_accuracy", "valid_loss": "valid_loss"}
+_METRICS = {
+    "loss": "train_loss",
+    "mean_token_accuracy": "train_mean_token_accuracy",
+    "valid_loss": "valid_loss",
+}
 """The columns of the run's metrics, and the provider's names for them."""
 
 
@@ -196,7 +204,9 @@ def cost_after(record: HostedJob, job: Job) -> str:
     if job.trained_tokens is None:
         return "The provider does not say how many tokens it has trained, so what it cost is not known."
     if record.price is None:
-        return f"{count(job.trained_tokens)} tokens were trained; what that costs is not known without a price."
+        return (
+            f"{count(job.trained_tokens)} tokens were trained; what that costs is not known without a price."
+        )
     dollars = job.trained_tokens / 1e6 * record.price
     return (
         f"{count(job.trained_tokens)} tokens were trained: {dollars:,.2f} USD at {record.price:g} USD for a million "

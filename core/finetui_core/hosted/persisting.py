@@ -28,7 +28,9 @@ def pause_after(fault: ProviderFault, tries: int) -> float:
     return float(min(FIRST_PAUSE * 2 ** min(tries - 1, 16), LONGEST_PAUSE))
 
 
-def persist(request: Callable[[], Answer], tell: Callable[[str], None], clock: Clock, tries: int = TRIES) -> Answer:
+def persist(
+    request: Callable[[], Answer], tell: Callable[[str], None], clock: Clock, tries: int = TRIES
+) -> Answer:
     """The answer to a request that may be repeated, asked up to `tries` times. Raises ProviderFault."""
     for number in range(1, tries):
         try:

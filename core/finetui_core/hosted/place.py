@@ -30,13 +30,15 @@ class Place:
 
 
 def place_at(base_url: str, key_variable: str) -> Place:
-    """The provider that a user names. Raises InputError with all that is wrong, and never quotes what may be a key."""
+    """The provider that a user names. Raises InputError with all that is wrong; never quotes what may be a key."""
     problems = [*_of_address(base_url)]
     if not _VARIABLE.fullmatch(key_variable):
         what = "this is not the name of a variable (the key itself belongs into one, not on the command line)"
         problems.append(Problem(what, "--key-env", f"export {KEY_VARIABLE}=…, then leave --key-env out"))
     elif not (key := os.environ.get(key_variable, "").strip()):
-        problems.append(Problem(f"the variable {key_variable} is not set", "--key-env", f"export {key_variable}=…"))
+        problems.append(
+            Problem(f"the variable {key_variable} is not set", "--key-env", f"export {key_variable}=…")
+        )
     elif not key.isascii() or not key.isprintable() or " " in key:
         what = f"the variable {key_variable} holds characters that no key has"
         problems.append(Problem(what, "--key-env", f"export {key_variable}=…"))

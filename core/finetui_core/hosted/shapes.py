@@ -1,6 +1,6 @@
 """What such an API answers, as far as it is used here; everything else in an answer is ignored.
 
-Field names are those of the API reference of OpenAI's fine-tuning and files, as the package `openai` 3.57 states them.
+Field names are those of OpenAI's API of fine-tuning and files, as the package `openai` 3.57 states them.
 """
 
 from typing import Any, Generic, TypeVar

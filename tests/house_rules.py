@@ -45,6 +45,8 @@ CLIENTS = {
     "httpx",
     "aiohttp",
     "http.client",
+    "httpx2",
+    "openai",
     "ftplib",
     "smtplib",
     "telnetlib",
@@ -65,11 +67,13 @@ ALLOWED = {
         "sample_data/make/pretrain.py",  # the sample model's own template, which lies beside it
         "sample_data/make/read_on.py",
     },
-    "network": {
-        "core/finetui_core/evaluate/endpoint.py"
-    },  # the one place that speaks to a server, if one is named
+    "network": {  # the two places that speak to a server, if one is named
+        "core/finetui_core/evaluate/endpoint.py",
+        "core/finetui_core/hosted/client.py",
+    },
     "socket": {
         "core/finetui_core/evaluate/endpoint.py",
+        "core/finetui_core/hosted/client.py",
         "core/finetui_core/runs/process.py",  # the name of this host
         "core/finetui_core/train/launcher.py",  # where the processes of one training meet, on one address
     },
@@ -152,9 +156,12 @@ def _of_import(module: str, *, inner: bool = False) -> Iterator[tuple[str, str]]
     if module in SERVERS or (top in SERVERS and not inner):
         yield "listen", f"{module} is a server, and ftui listens nowhere"
     if module in CLIENTS or (top in CLIENTS and not inner):
-        yield "network", f"{module} opens connections: only the endpoint of a comparison may"
+        yield (
+            "network",
+            f"{module} opens connections: only the endpoint of a comparison and a hosted platform may",
+        )
     if module == "socket":
-        yield "socket", "sockets are opened only to the endpoint of a comparison"
+        yield "socket", "sockets are opened only to the endpoint of a comparison and to a hosted platform"
     if top == "jinja2" and not inner:
         yield "template", "templates are rendered only in the template worker, under limits"
 

@@ -43,6 +43,11 @@ CASES: dict[str, tuple[Facts, Cause, str]] = {
     "an earlier error, then hung": (Facts(exit_codes.HUNG, error("crash")), "hung", "it hung"),
     "diverged": (Facts(3, finished={"reason": "diverged"}), "diverged", "not finite"),
     "unsaved": (Facts(7, finished={"reason": "unsaved"}), "unsaved", "could not be written"),
+    "a hosted job failed": (
+        Facts(1, finished={"reason": "job_failed"}),
+        "job_failed",
+        "failed at the provider",
+    ),
     "crash after the finish": (Facts(-11, finished={"reason": "completed"}), "done", "killed by SIGSEGV"),
     "SIGKILL": (Facts(-9, step=412), "killed", "killed by SIGKILL at step 412"),
     "kernel": (Facts(-9, kernel_oom=True), "kernel_memory", "killed by SIGKILL (out of memory)"),

@@ -1,4 +1,4 @@
-"""`ftui data ACTION …`: check, mend, undo, split, convert, edit and value data sets."""
+"""`ftui data ACTION …`: check, mend, undo, split, convert, export, edit and value data sets."""
 
 import argparse
 
@@ -11,6 +11,7 @@ ACTIONS = {
     "undo": "give back the file that a mended one was made from",
     "split": "divide a file into training and validation rows",
     "convert": "write a file in another layout",
+    "export": "write a file as a hosted platform takes it, or say all that it would refuse",
     "value": "say whether more rows are worth collecting, by training on parts of those there are",
     "edit": "edit one row in your editor, into a new file",
 }

@@ -116,7 +116,7 @@ def say_result(view: View) -> None:
     if way_out:
         talk(way_out)
     if view.state.state not in ("finished",) and not view.state.live and not view.read_only:
-        if "ftui resume" not in way_out:
+        if "ftui resume" not in way_out and not view.paths.hosted.exists():
             talk(f"continue with: ftui resume {facts['id']}")
         if view.state.state not in ("stopped",) and view.attempts:
             talk(f"what it last wrote: {view.paths.log(view.attempts[-1].attempt)}")

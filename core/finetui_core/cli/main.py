@@ -34,6 +34,7 @@ COMMANDS = {
     "recipe": "write, check, show, compare and edit recipes; take them from other trainers, and give them to those",
     "preflight": "say before a run whether it fits, how long it takes and what it costs",
     "data": "check, mend, split, convert and edit data sets; what is written is always a new file",
+    "hosted": "start and follow fine-tuning jobs at hosted platforms, and take them from there",
     "settings": "show the settings, name their files, or check them",
     "doctor": "say what the terminal and the machine lack, and what mends it",
 }

@@ -58,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
                 hint="To train longer, start a new run with more epochs.",
             )
         )
+    if paths.hosted.exists():
+        return start(paths, resumed_from=None, detach=options.detach, as_json=options.json)
     _check_model(paths, options.consent_remote_code)
     checkpoint, skipped = newest_valid(paths.checkpoints)
     for one in skipped:

@@ -13,6 +13,7 @@ Cause = Literal[
     "bad_input",
     "diverged",
     "unsaved",
+    "job_failed",
     "crashed",
     "gpu_memory",
     "memory",
@@ -43,6 +44,7 @@ WAYS_OUT: Mapping[str, str] = {
     "bad_input": "Mend what is named, then: ftui resume {id}",
     "diverged": "Start a new run with a lower train.learning_rate or more train.warmup_steps.",
     "unsaved": "Free space on the disk of the run, then train its last steps again: ftui resume {id}",
+    "job_failed": "Mend what the provider names, then start a new job with: ftui hosted start",
     "crashed": "The log says why; once it is mended, continue with: ftui resume {id}",
     "gpu_memory": "The GPU ran out of memory: " + _LESS,
     "memory": "The machine ran out of memory: " + _LESS,
@@ -128,7 +130,7 @@ def cause_of(facts: Facts) -> Cause:
     return _BY_CODE.get(facts.code, "unknown")
 
 
-BY_FINISH: Mapping[object, Cause] = {"diverged": "diverged", "unsaved": "unsaved"}
+BY_FINISH: Mapping[object, Cause] = {"diverged": "diverged", "unsaved": "unsaved", "job_failed": "job_failed"}
 """Causes that the trainer names itself as it finishes; each has an exit code of its own."""
 _BY_CODE: Mapping[int, Cause] = {
     exit_codes.CRASHED: "crashed",
@@ -206,6 +208,7 @@ _SENTENCES: Mapping[str, str] = {
     "not_started": "the trainer ended before it said a word",
     "diverged": "the loss or the gradients were not finite",
     "unsaved": "the last checkpoint could not be written",
+    "job_failed": "the job failed at the provider",
 }
 
 

@@ -14,13 +14,17 @@ ENDPOINT = "FTUI_RDZV_ENDPOINT"
 FIRST_NODE = "slurm-first-node:29400"
 """launch.rdzv_endpoint of a job that has not begun: which node is its first is known then."""
 _TRAINER, _LAUNCHER = "finetui_core.train", "finetui_core.train.launcher"
+_FOLLOWER = "finetui_core.hosted.follower"
 
 
 def trainer_command(paths: RunPaths, resolved: Mapping[str, Any], node: int = 0) -> list[str]:
     """The trainer's command line on host `node` of the run, to which the supervisor adds `--attempt N`.
 
-    Several processes are started by torchrun, which runs inside the launcher.
+    Several processes are started by torchrun, which runs inside the launcher. A job of a hosted platform is followed
+    instead.
     """
+    if paths.hosted.exists():
+        return [sys.executable, "-m", _FOLLOWER, str(paths.root)]
     launch = resolved.get("launch", {})
     if int(launch.get("nproc_per_node", 1)) * hosts(resolved) == 1:
         return [sys.executable, "-m", _TRAINER, str(paths.root)]

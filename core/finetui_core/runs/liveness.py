@@ -48,6 +48,9 @@ _BY_REASON: dict[str, tuple[State, str]] = {
     "diverged": ("failed", "the loss diverged"),
     "called_off": ("stopped", "stopped on request while it waited to start again"),
     "unsaved": ("failed", "the last checkpoint could not be written"),
+    "cancelled": ("stopped", "the job was cancelled at the provider"),
+    "unfollowed": ("stopped", "not followed any more"),
+    "job_failed": ("failed", "the job failed at the provider"),
     "edge": ("finished", "the learning rate rose until the loss did, as a range test does"),
 }
 _BY_PHASE: dict[str, State] = {

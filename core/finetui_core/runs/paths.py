@@ -32,7 +32,7 @@ FOLDERS = (
 )
 ARCHIVE, TRASH = ".archive", ".trash"
 """The folders inside the folder of runs to which runs are put away."""
-QUEUED, LABELS, RATE_RANGE = "queued.json", "labels.json", "rate_range.json"
+QUEUED, LABELS, RATE_RANGE, HOSTED = "queued.json", "labels.json", "rate_range.json", "hosted.json"
 _MOST_CANDIDATES = 10
 _STEP_NAME = re.compile(r"step-(\d+)$")
 
@@ -130,6 +130,11 @@ class RunPaths:
     def job(self) -> Path:
         """The script of the run's job, where it was given to Slurm."""
         return self.root / "job.sbatch"
+
+    @property
+    def hosted(self) -> Path:
+        """Only of a run that follows a job of a hosted platform: which job, and where."""
+        return self.root / HOSTED
 
     @property
     def rate_range(self) -> Path:

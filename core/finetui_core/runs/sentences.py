@@ -28,6 +28,8 @@ def _ready(event: Mapping[str, Any]) -> tuple[str, str]:
     rows = (
         f"{count(event.get('train_rows'))} rows for training, {count(event.get('val_rows'))} for validation"
     )
+    if "hosted" in event:
+        return f"the job {event['hosted']} trains: {count(event.get('total_steps'))} steps", ""
     trained = (
         f"{count(event.get('trainable_parameters'))} of {count(event.get('total_parameters'))} parameters"
     )
@@ -130,8 +132,9 @@ def _rolled_back(event: Mapping[str, Any]) -> tuple[str, str]:
 
 def _finished(event: Mapping[str, Any]) -> tuple[str, str]:
     reason = str(event["reason"])
-    tone = "bad" if reason in ("diverged", "unsaved") else "good"
-    return f"{_FINISHED.get(reason, reason.replace('_', ' '))}{_at_step(event)}", tone
+    tone = "bad" if reason in ("diverged", "unsaved", "job_failed") else "good"
+    note = f": {event['note']}" if event.get("note") else ""
+    return f"{_FINISHED.get(reason, reason.replace('_', ' '))}{_at_step(event)}{note}", tone
 
 
 def _restart(event: Mapping[str, Any]) -> tuple[str, str]:
@@ -147,11 +150,26 @@ def _evaluation_halved(event: Mapping[str, Any]) -> tuple[str, str]:
     return f"memory ran out{_at_step(event)}: this evaluation goes on with {rows} to a pass", "warning"
 
 
+def _hosted(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Words of a provider, and what the follower says of its own."""
+    tone = {"error": "bad", "warn": "warning"}.get(str(event.get("level")), "")
+    return str(event["message"]), tone
+
+
+def _hosted_checkpoint(event: Mapping[str, Any]) -> tuple[str, str]:
+    return f"checkpoint at the provider{_at_step(event)}: {event['model']}", ""
+
+
 def _at_step(event: Mapping[str, Any]) -> str:
     return f" at step {count(event['step'])}" if event.get("step") is not None else ""
 
 
-_FINISHED = {"unsaved": "ended without its last checkpoint"}
+_FINISHED = {
+    "unsaved": "ended without its last checkpoint",
+    "job_failed": "the job failed at the provider",
+    "cancelled": "the job was cancelled at the provider",
+    "unfollowed": "not followed any more",
+}
 _SENTENCES = {
     "phase": _phase,
     "data_check": _data_check,
@@ -172,6 +190,8 @@ _SENTENCES = {
     "restart": _restart,
     "batch_halved": _batch_halved,
     "evaluation_halved": _evaluation_halved,
+    "hosted": _hosted,
+    "hosted_checkpoint": _hosted_checkpoint,
     "inexact": _inexact,
     "nonfinite": _nonfinite,
     "rolled_back": _rolled_back,

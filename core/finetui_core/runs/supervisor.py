@@ -238,7 +238,10 @@ def _new_attempt(paths: RunPaths, resumed_from: str | None, device: str | None, 
 
 @contextmanager
 def _sampled(paths: RunPaths, number: int, trainer_pid: int) -> Iterator[None]:
-    """Sample the hardware inside the block; a driver that hangs holds up nobody."""
+    """Sample the hardware inside the block; a driver that hangs holds up nobody. Of a hosted job it is not ours."""
+    if paths.hosted.exists():
+        yield
+        return
     over = threading.Event()
     threading.Thread(target=_sample_until, args=(over, paths, number, trainer_pid), daemon=True).start()
     try:

@@ -163,7 +163,7 @@ class Studio(App[None]):
         elif station == "recipe":
             self._show_recipe().open_last()
         elif station == "compare":
-            self._show_compare()
+            self._show_compare(getattr(self.screen, "subject", None))
         elif station != "train":
             self._show_station(station)
         elif self._train is None:
@@ -217,12 +217,11 @@ class Studio(App[None]):
             self.push_screen(self._recipe)
         return self._recipe
 
-    def _show_compare(self) -> None:
-        """The comparison of the run on the screen, where it has one; else the list, which proposes to make it."""
+    def _show_compare(self, subject: Path | None) -> None:
+        """The comparison of the run `subject`, where it has one; else the list, which proposes to make it."""
         from finetui.compare_list import compare_folder, holds_comparison
         from finetui.screens.compare import CompareScreen
 
-        subject: Path | None = getattr(self.screen, "subject", None)
         if self._compare is None:
             self._compare = CompareScreen(self._root, self._clock)
             self.install_screen(self._compare, "compare")
@@ -244,7 +243,7 @@ class Studio(App[None]):
             self._chat = ChatScreen(subject, sampling, system)
             self.install_screen(self._chat, f"chat {id(self._chat)}")  # so that it stays as it is when left
         if self._compare is None or self._compare not in self.screen_stack:
-            self._show_compare()
+            self._show_compare(None)
         self.push_screen(self._chat)
 
     async def action_quit(self) -> None:

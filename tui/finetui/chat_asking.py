@@ -91,7 +91,7 @@ def ask_for_rows(studio: "Studio", then: Callable[[Path], object]) -> None:
 
     used = recall(LAST_ROWS, UsedRows, UsedRows("")).path
     text = launching.as_typed(Path(used)) if used else NEW_ROWS
-    question = "Add the conversation as a row to which file (JSON lines)? It is made where there is none"
+    question = "Add the conversation as a row to which file? One of JSON lines, or a new one"
     studio.push_screen(Ask(question, text, check, launching.complete_file), answered)
 
 

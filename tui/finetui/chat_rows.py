@@ -62,7 +62,8 @@ def _exchange_rows(exchange: Exchange, seen: Seen, width: int) -> list[Row]:
     ]
     blocks = [_answer(exchange, side, seen) for side in seen.sides]
     if len(blocks) == 2:
-        return [*rows, *beside(blocks[0], blocks[1], width), ()]
+        both = beside(blocks[0], blocks[1], width)
+        return [*rows, *both, *([()] if both[-1] else [])]
     ((title, more), spans) = blocks[0]
     rows += [((f" ── {title}   ", "accent"), (more, "muted"))]
     return [*rows, *(((" ", ""), *line) for line in wrap_spans(spans, width - 2)), ()]

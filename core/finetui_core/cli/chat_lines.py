@@ -239,16 +239,21 @@ def _show(lines: Lines, side: Side) -> None:
     _last(lines.talk)
     lines.number += 1
     lines.child.send(Show(lines.number, lines.talk.turns(side)))
+    shown = _shown(lines)
+    if shown.error:
+        raise InputError(Problem(shown.error))
+    if lines.as_json:
+        data_json({"side": side, "text": shown.text, "ids": [token for token, _ in shown.tokens]})
+    else:
+        data(shown.text)
+        data(" ".join(str(token) for token, _ in shown.tokens))
+
+
+def _shown(lines: Lines) -> Shown:
     for reply in lines.replies:
         match reply:
             case Shown(number=lines.number):
-                break
+                return reply
             case Failed():
                 raise RunFailed("\n".join(map(str, reply.problems)))
-    if reply.error:
-        raise InputError(Problem(reply.error))
-    if lines.as_json:
-        data_json({"side": side, "text": reply.text, "ids": [token for token, _ in reply.tokens]})
-    else:
-        data(reply.text)
-        data(" ".join(str(token) for token, _ in reply.tokens))
+    raise RunFailed("the process of the model has ended")

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import msgspec
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
@@ -51,7 +52,7 @@ class ChatScreen(Screen[None]):
     """A conversation with `subject`. It stays when the screen is left, and the process of the model ends then."""
 
     BINDINGS = bindings("chat")
-    SCOPES = ("chat", "studio")
+    SCOPES: tuple[str, ...] = ("chat", "studio")
     AUTO_FOCUS = ""
 
     class Arrived(Message):
@@ -265,7 +266,7 @@ class ChatScreen(Screen[None]):
 
     def action_again(self) -> None:
         if self._possible("again"):
-            self._use(Sampling(**{**_fields(self._sampling), "seed": self._sampling.seed + 1}))
+            self._use(msgspec.structs.replace(self._sampling, seed=self._sampling.seed + 1))
             self._ask()
 
     def action_temperature(self) -> None:
@@ -381,7 +382,3 @@ class ChatScreen(Screen[None]):
     @property
     def _studio(self) -> "Studio":
         return cast("Studio", self.app)
-
-
-def _fields(sampling: Sampling) -> dict[str, float]:
-    return {name: getattr(sampling, name) for name in sampling.__struct_fields__}

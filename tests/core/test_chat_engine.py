@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from transformers import TopPLogitsWarper
 
@@ -201,10 +201,10 @@ def test_a_want_of_memory_is_told_and_passes(recipe: Recipe, monkeypatch: pytest
 
 def test_what_the_model_reads_is_shown_token_by_token(recipe: Recipe) -> None:
     chat = open_chat(recipe, None, ("base",), CPU)
-    seen = shown(chat, 7, (Turn("user", "Wo ist der Käse? 🧀"),))
+    seen = shown(chat, 7, (Turn("user", "Käse? 🧀 日本"),))
     assert seen.number == 7
     assert "".join(piece for _, piece in seen.tokens) == seen.text
-    assert "Käse? 🧀" in seen.text
+    assert "Käse? 🧀 日本" in seen.text
 
 
 @pytest.fixture(scope="module")
@@ -232,20 +232,22 @@ def test_bytes_that_make_no_character_are_not_held_back_for_ever(tokenizer: Any)
 
 @settings(max_examples=60, deadline=None)
 @given(
-    scores=st.lists(st.floats(-8, 8), min_size=2, max_size=12, unique=True),
+    tenths=st.lists(st.integers(-80, 80), min_size=2, max_size=12, unique=True),
     temperature=st.floats(0.2, 3),
     top_p=st.floats(0.05, 1),
 )
 def test_tokens_are_drawn_from_the_likeliest_by_their_shares(
-    scores: list[float], temperature: float, top_p: float
+    tenths: list[int], temperature: float, top_p: float
 ) -> None:
     """The tokens that can come are those of transformers, the most likely one always among them."""
-    given_scores = torch.tensor(scores)
+    given_scores = torch.tensor(tenths) / 10
+    reached = torch.softmax(given_scores / temperature, -1).sort(descending=True).values.cumsum(-1)
+    assume(bool(((reached - top_p).abs() > 1e-4).all()))  # at the edge, rounding decides
     choose = chooser(Sampling(temperature=temperature, top_p=top_p, seed=3))
     scaled = (given_scores / temperature)[None]
     left = TopPLogitsWarper(top_p)(None, scaled) if top_p < 1 else scaled
     shares = torch.softmax(left[0], -1)
-    counts = torch.zeros(len(scores))
+    counts = torch.zeros(len(tenths))
     for _ in range(400):
         counts[choose(given_scores)] += 1
     assert counts[shares < 1e-4].sum() <= 4

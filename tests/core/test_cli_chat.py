@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from finetui_core.cli.main import main
 from finetui_core.evaluate.chat_client import ChatProcess, Subject
 from finetui_core.evaluate.chat_protocol import (
     SIDES,
@@ -25,7 +26,7 @@ from finetui_core.evaluate.chat_protocol import (
 )
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.writer import attempt_of_this_process, write_attempt
-from training import ftui, new_run, train_here, write_project
+from training import new_run, train_here, write_project
 
 LONG = Sampling(max_new_tokens=200, temperature=5.0, seed=1)
 
@@ -69,16 +70,18 @@ def test_questions_in_a_pipe_are_answered_and_kept(run: RunPaths) -> None:
     assert [turn["content"] for turn in row["messages"]] == ["Where is it?", "As it should be."]
 
 
-def test_bad_input_is_told_before_anything_is_loaded(run: RunPaths) -> None:
-    folder = run.root.parents[1]
+def test_bad_input_is_told_before_anything_is_loaded(
+    run: RunPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(run.root.parents[1])
     for arguments, said in (
         (["chat", "nothing"], "no run fits 'nothing'"),
         (["chat", "latest", "--checkpoint", "step-9"], "its steps are"),
         (["chat", "latest", "--temperature", "hot", "--seed", "x"], "--seed: 'x' cannot be the seed"),
         (["chat", "recipe.toml", "--tuned-only"], "a recipe has no tuned weights"),
     ):
-        done = ftui(*arguments, folder=folder)
-        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+        code, told = main(arguments), capsys.readouterr().err
+        assert (code, said in told) == (2, True), told
 
 
 def test_the_process_streams_stops_and_says_how_it_died(child: ChatProcess, run: RunPaths) -> None:
@@ -100,7 +103,7 @@ def test_the_process_streams_stops_and_says_how_it_died(child: ChatProcess, run:
     assert {one.side for one in ends} == set(SIDES)
     assert any(one.ended == "stopped" for one in ends)
     assert all(one.new_tokens < 200 for one in ends)
-    (pid,) = (process_id(child),)
+    pid = child._child.pid
     priority = os.getpriority(os.PRIO_PROCESS, pid)
     busy = RunPaths(run.root.with_name("20260101T000000-busy-abcdef"))
     busy.attempts.mkdir(parents=True)
@@ -117,10 +120,6 @@ def test_the_process_streams_stops_and_says_how_it_died(child: ChatProcess, run:
     (last,) = list(replies)
     assert isinstance(last, Failed)
     assert "was killed" in last.problems[0].what
-
-
-def process_id(child: ChatProcess) -> int:
-    return child._child.pid
 
 
 def test_it_ends_with_whoever_started_it(run: RunPaths) -> None:

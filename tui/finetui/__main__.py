@@ -4,6 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from finetui_core.evaluate.chat_client import Subject
+    from finetui_core.evaluate.chat_protocol import Sampling
 
 USAGE_ERROR = 2
 DATA_ENDINGS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".arrow")
@@ -31,12 +36,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _studio(None, arguments[0])
     if len(arguments) == 1 and arguments[0] not in COMMANDS and arguments[0].endswith(RECIPE_ENDING):
         return _studio(None, recipe=arguments[0])
-    return run_command(arguments, interface())
+    return run_command(arguments, interface(_talk))
 
 
-def _studio(root: Path | None, data: str = "", recipe: str = "") -> int:
+def _talk(subject: "Subject", sampling: "Sampling", system: str) -> int:
+    return _studio(subject.runs, chat=(subject, sampling, system))
+
+
+def _studio(
+    root: Path | None, data: str = "", recipe: str = "", chat: "tuple[Subject, Sampling, str] | None" = None
+) -> int:
     """Show the runs in the folder `root`; where that is itself a run, open it; `data` is a data set to open, `recipe`
-    a recipe."""
+    a recipe, `chat` a model to talk to."""
     from finetui.leaving import end_at_once
 
     end_at_once()
@@ -71,6 +82,7 @@ def _studio(root: Path | None, data: str = "", recipe: str = "") -> int:
         opened=opened,
         opened_data=data,
         opened_recipe=Path(recipe).expanduser().absolute() if recipe else None,
+        opened_chat=chat,
     )
     try:
         return asyncio.run(studio.run_on_terminal())

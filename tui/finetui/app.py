@@ -31,12 +31,15 @@ from finetui_core.settings import Loaded, Settings, keep_theme, settings_file, u
 from finetui_core.themes import DEFAULT, load_theme, theme_files
 
 if TYPE_CHECKING:
+    from finetui.screens.chat import ChatScreen
     from finetui.screens.compare import CompareScreen
     from finetui.screens.data import DataScreen
     from finetui.screens.decide import DecideScreen
     from finetui.screens.palette import Choice
     from finetui.screens.recipe import RecipeScreen
     from finetui.screens.run import RunScreen
+    from finetui_core.evaluate.chat_client import Subject
+    from finetui_core.evaluate.chat_protocol import Sampling
 
 TERMINAL_CHECK_SECONDS = 3.0
 MACHINE_SECONDS = 5.0
@@ -53,7 +56,7 @@ class Studio(App[None]):
 
     `clock` gives unix seconds. `look`, called in a thread every few seconds, gives what the first line says of the
     machine; without it, nothing is said. `opened` is a run to open at once, `opened_data` a data set,
-    `opened_recipe` a recipe.
+    `opened_recipe` a recipe, `opened_chat` a model to talk to with the settings and the system prompt.
     """
 
     CSS_PATH = "styles.tcss"
@@ -72,6 +75,7 @@ class Studio(App[None]):
         opened: Path | None = None,
         opened_data: str = "",
         opened_recipe: Path | None = None,
+        opened_chat: "tuple[Subject, Sampling, str] | None" = None,
     ) -> None:
         super().__init__()
         loaded = loaded or Loaded(Settings())
@@ -85,11 +89,13 @@ class Studio(App[None]):
         self._opened = opened
         self._opened_data = opened_data
         self._opened_recipe = opened_recipe
+        self._opened_chat = opened_chat
         self._train: RunScreen | None = None
         self._decide: DecideScreen | None = None
         self._data: DataScreen | None = None
         self._recipe: RecipeScreen | None = None
         self._compare: CompareScreen | None = None
+        self._chat: ChatScreen | None = None
         self._asks_to_quit = False
         self.being_continued: set[Path] = set()
         self.animation_level = "none"
@@ -114,6 +120,8 @@ class Studio(App[None]):
             self.open_data(self._opened_data)
         if self._opened_recipe is not None:
             self._show_recipe().open(self._opened_recipe)
+        if self._opened_chat is not None:
+            self.open_chat(*self._opened_chat)
         self.set_interval(THEME_CHECK_SECONDS, self._reload_theme)
         if self._look:
             self.set_timer(0.2, self._look_at_machine)
@@ -155,7 +163,7 @@ class Studio(App[None]):
         elif station == "recipe":
             self._show_recipe().open_last()
         elif station == "compare":
-            self._show_compare()
+            self._show_compare(getattr(self.screen, "subject", None))
         elif station != "train":
             self._show_station(station)
         elif self._train is None:
@@ -209,12 +217,11 @@ class Studio(App[None]):
             self.push_screen(self._recipe)
         return self._recipe
 
-    def _show_compare(self) -> None:
-        """The comparison of the run on the screen, where it has one; else the list, which proposes to make it."""
+    def _show_compare(self, subject: Path | None) -> None:
+        """The comparison of the run `subject`, where it has one; else the list, which proposes to make it."""
         from finetui.compare_list import compare_folder, holds_comparison
         from finetui.screens.compare import CompareScreen
 
-        subject: Path | None = getattr(self.screen, "subject", None)
         if self._compare is None:
             self._compare = CompareScreen(self._root, self._clock)
             self.install_screen(self._compare, "compare")
@@ -224,6 +231,20 @@ class Studio(App[None]):
             self._compare.propose(subject)
             if subject is not None and holds_comparison(folder := compare_folder(subject)):
                 self._compare.open(folder)
+
+    def open_chat(self, subject: "Subject", sampling: "Sampling | None" = None, system: str = "") -> None:
+        """Talk to a model over the station Compare; a conversation with the same one goes on."""
+        from finetui.screens.chat import ChatScreen
+
+        if self._chat is None or self._chat.subject != subject:
+            if self._chat is not None:
+                self.uninstall_screen(self._chat)
+                self.call_later(self._chat.remove)
+            self._chat = ChatScreen(subject, sampling, system)
+            self.install_screen(self._chat, f"chat {id(self._chat)}")  # so that it stays as it is when left
+        if self._compare is None or self._compare not in self.screen_stack:
+            self._show_compare(None)
+        self.push_screen(self._chat)
 
     async def action_quit(self) -> None:
         """Ask once before changes of a recipe are lost; asked to quit again, keep them for the next start."""

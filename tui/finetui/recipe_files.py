@@ -152,8 +152,11 @@ def unsaved_draft(kept: Unsaved) -> Draft:
 # Another editor.
 
 
-def edited_elsewhere(text: str, name: str) -> str:
-    """The text as the person's own editor leaves it. Raises InputError where that cannot be had."""
+def edited_elsewhere(text: str, name: str, kept: str = "The recipe is as it was.") -> str:
+    """The text as the person's own editor leaves it.
+
+    Raises InputError where that cannot be had, which says by `kept` that nothing has changed.
+    """
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(name).name
@@ -163,14 +166,10 @@ def edited_elsewhere(text: str, name: str) -> str:
             done = subprocess.run([*shlex.split(command), str(path)], check=False)
             content = path.read_bytes()
             if done.returncode != 0:
-                raise InputError(
-                    Problem(
-                        f"{command} ended with exit code {done.returncode}", hint="The recipe is as it was."
-                    )
-                )
+                raise InputError(Problem(f"{command} ended with exit code {done.returncode}", hint=kept))
             return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise InputError(Problem("the text is not UTF-8", hint="The recipe is as it was.")) from error
+            raise InputError(Problem("the text is not UTF-8", hint=kept)) from error
         except (OSError, ValueError) as error:
             raise InputError(
                 Problem(

@@ -55,10 +55,13 @@ class Loaded:
     held: dict[Which, tuple[Any, Layout]]
 
 
-def load(recipe: Recipe, checkpoint: Path | None, device: torch.device | None = None) -> Loaded:
+def load(
+    recipe: Recipe, checkpoint: Path | None, device: torch.device | None = None, first: Which = "base"
+) -> Loaded:
     """Load the recipe's model, with the adapter of `checkpoint` where there is one; `device` None is the best one.
 
-    Take a verified checkpoint (`runs.checkpoints.best_or_newest`). Raises InputError where the model cannot be had.
+    Of full fine-tuning the kind of weights that is asked for `first` is loaded. Take a
+    verified checkpoint (`runs.checkpoints.best_or_newest`). Raises InputError where the model cannot be had.
     """
     reading = read_with(recipe)
     device = device or best_device()
@@ -71,7 +74,7 @@ def load(recipe: Recipe, checkpoint: Path | None, device: torch.device | None = 
         checkpoint=checkpoint,
         held={},
     )
-    _hold(loaded, "base")
+    _hold(loaded, first if recipe.train.method == "full" else "base")
     return loaded
 
 
@@ -95,13 +98,13 @@ def _hold(loaded: Loaded, which: Which) -> None:
         model = add_adapters(model, recipe)
         read_adapter(checkpoint, model)
     model.eval()
-    with _autocast(loaded):
+    with autocast_of(loaded):
         fuse_proven(model)
         chosen = choose_layout(model, packing=True, rows_per_pass=8, tokens_per_pass=_TOKENS_PER_PASS)
     loaded.held[which] = (model, chosen.layout)
 
 
-def _autocast(loaded: Loaded) -> Any:
+def autocast_of(loaded: Loaded) -> Any:
     """The precision that the run's own evaluations have."""
     return (
         nullcontext() if loaded.dtype == torch.float32 else torch.autocast(loaded.device.type, loaded.dtype)
@@ -179,7 +182,7 @@ def _answers(
             asked.append(rendered)
     if refused:
         yield refused
-    with weights_of(loaded, which) as (model, layout), _autocast(loaded):
+    with weights_of(loaded, which) as (model, layout), autocast_of(loaded):
         batches = greedy_batches(
             model,
             [one.prompt for one in asked],

@@ -80,7 +80,20 @@ def _message(message: Mapping[str, Any]) -> Message:
     )
 
 
-def _prompt_ids(conversation: Conversation, tokenizer: Any) -> NDArray[np.int32]:
+def prompt_text(messages: Messages, tokenizer: Any) -> str:
+    """Messages as the model reads them, with what asks for an answer after them. Raises Unrenderable."""
+    return _prompt_text(_conversation(messages, "", None, ""), tokenizer)
+
+
+def _prompt_text(conversation: Conversation, tokenizer: Any) -> str:
     chat = chat_of(conversation, tokenizer, keep_rest=False)
-    text = chat.text(chat.messages[:-1], prompt=True)
+    return chat.text(chat.messages[:-1], prompt=True)
+
+
+def _prompt_ids(conversation: Conversation, tokenizer: Any) -> NDArray[np.int32]:
+    return text_ids(_prompt_text(conversation, tokenizer), tokenizer)
+
+
+def text_ids(text: str, tokenizer: Any) -> NDArray[np.int32]:
+    """The tokens [tokens] of a rendered text, which has all special ones that the model wants."""
     return np.array(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], dtype=np.int32)

@@ -12,7 +12,15 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.evaluate.kept_answers import folder_fingerprint
 from finetui_core.recipe.load import load_recipe
 from finetui_core.recipe.options import ModelOptions, Recipe
-from finetui_core.runs.checkpoints import MANIFEST, Checkpoint, Skipped, best_or_newest, published, read
+from finetui_core.runs.checkpoints import (
+    MANIFEST,
+    Checkpoint,
+    Skipped,
+    best_or_newest,
+    newest_valid,
+    published,
+    read,
+)
 from finetui_core.runs.paths import RunPaths, find_run, is_run
 from finetui_core.runs.records import content_of
 
@@ -29,10 +37,13 @@ class Subject:
     checkpoint: Checkpoint | None = None
 
 
-def subject_of(wanted: str, runs: Path, checkpoint: str | None = None) -> Subject:
+def subject_of(
+    wanted: str, runs: Path, checkpoint: str | None = None, *, needs_checkpoint: bool = True
+) -> Subject:
     """The recipe in a file of that name, or else the run that fits.
 
-    Raises InputError where there is none, and for a run without a checkpoint that can be trusted.
+    `checkpoint` is "best" (the newest, where none is marked as that), "latest", a step or a folder's name. Raises
+    InputError where there is none, and, where it `needs_checkpoint`, for a run without one that can be trusted.
     """
     path = Path(wanted).expanduser()
     if wanted and not is_run(path) and (path.suffix == ".toml" or path.is_file()):
@@ -45,14 +56,18 @@ def subject_of(wanted: str, runs: Path, checkpoint: str | None = None) -> Subjec
     try:
         recipe = Recipe.model_validate_json(content_of(run.resolved_recipe))
     except (OSError, ValueError, ValidationError) as error:
-        hint = "compare a run that ftui has trained, or a recipe"
+        hint = "name a run that ftui has trained, or a recipe"
         raise InputError(Problem("this run has no recipe that can be read", str(run.root), hint)) from error
-    chosen = best_or_newest(run) if checkpoint is None else _named_checkpoint(run, checkpoint)
+    chosen = _named_checkpoint(run, checkpoint or "best") if needs_checkpoint else None
     return Subject(run.id, recipe, run, chosen)
 
 
 def _named_checkpoint(run: RunPaths, wanted: str) -> Checkpoint:
-    """By step, or by the name of its folder."""
+    """The best or the newest one, or one by its step or by the name of its folder."""
+    if wanted == "best":
+        return best_or_newest(run)
+    if wanted == "latest" and (newest := newest_valid(run.checkpoints)[0]) is not None:
+        return newest
     there = {path.name: path for path in published(run.checkpoints)}
     name = run.checkpoint(int(wanted)).name if wanted.isdecimal() else wanted
     if name not in there:

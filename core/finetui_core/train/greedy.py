@@ -88,19 +88,20 @@ def greedy(
     """
     inner = causal_model(model)
     with inference(model), attention(inner, inner.config._attn_implementation):
-        if "past_key_values" in _arguments(inner):
+        if "past_key_values" in arguments_of(inner):
             return _with_cache(inner, prompts, limits, frozenset(ends))
         return _by_generate(inner, prompts, limits, list(ends))
 
 
-def _arguments(model: Any) -> frozenset[str]:
+def arguments_of(model: Any) -> frozenset[str]:
+    """What the model takes by name: models differ in what they keep between passes."""
     return frozenset(inspect.signature(model.forward).parameters)
 
 
 def _with_cache(
     model: Any, prompts: Sequence[np.ndarray], limits: Sequence[int], ends: frozenset[int]
 ) -> list[Generated]:
-    accepted = _arguments(model)
+    accepted = arguments_of(model)
     last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
     ids, real = _left_padded(prompts, max(limits), model.get_input_embeddings().weight.device)
     positions = (real[:, : ids.shape[1]].cumsum(1) - 1).clamp(min=0)

@@ -20,6 +20,7 @@ from finetui.widgets.lines import Lines
 from finetui.widgets.status_line import StatusLine
 from finetui.widgets.table import Table
 from finetui_core.errors import InputError
+from finetui_core.evaluate.chat_client import Subject
 
 if TYPE_CHECKING:
     from finetui.app import Studio
@@ -140,6 +141,20 @@ class CompareScreen(Screen[None]):
         chosen = self._chosen()
         proposed = self._subject or (chosen.run if chosen else None)
         ask_to_compare(self._studio, proposed, lambda path: ask_to_begin(self._studio, path, self._root))
+
+    def action_chat(self) -> None:
+        """With the chosen comparison's run, or else the proposed one; asks where there is neither."""
+        from finetui.chat_asking import ask_for_subject
+
+        chosen = self._chosen()
+        run = chosen.run if chosen else None
+        if run is not None:
+            self._talk(run)
+        else:
+            ask_for_subject(self._studio, self._subject, self._talk)
+
+    def _talk(self, path: Path) -> None:
+        self._studio.open_chat(Subject(str(path), self._root))
 
     def action_stop(self) -> None:
         chosen = self._chosen()

@@ -21,6 +21,7 @@ from finetui.widgets.pager import Pager
 from finetui.widgets.plot import Row
 from finetui.widgets.status_line import StatusLine
 from finetui.widgets.table import Table
+from finetui_core.evaluate.chat_client import Subject
 from finetui_core.evaluate.figures import ArmName
 
 if TYPE_CHECKING:
@@ -186,6 +187,20 @@ class ComparisonScreen(Screen[None]):
         working = self.compared.working
         if self._possible("comparison.stop") and working is not None:
             ask_to_stop(self._studio, working)
+
+    def action_chat(self) -> None:
+        """With its run, or before there is one with its recipe."""
+        from finetui.chat_asking import ask_for_subject
+
+        run = run_of(self.compared.folder)
+        if run is not None:
+            self._talk(run)
+        else:
+            source = Path(self.compared.plan.source) if self.compared.plan else None
+            ask_for_subject(self._studio, source, self._talk)
+
+    def _talk(self, path: Path) -> None:
+        self._studio.open_chat(Subject(str(path), self._root))
 
     def action_reasons(self) -> None:
         """Below the table, or where they are there already, in its place."""

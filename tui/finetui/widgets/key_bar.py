@@ -19,8 +19,8 @@ NOT_NOW = "not possible now"
 class KeyBar(Widget):
     """Keys and labels of the actions of `scopes`; a click on one presses its key."""
 
-    def __init__(self, scopes: Sequence[str]) -> None:
-        super().__init__()
+    def __init__(self, scopes: Sequence[str], *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._scopes = tuple(scopes)
         self._reasons: dict[str, str] = {}
         self._labels: dict[str, str] = {}

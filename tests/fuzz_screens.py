@@ -28,7 +28,7 @@ SCREENS: Mapping[str, Screen] = {
     "row": Screen(fuzz_walks.row, 0.14, 40_000),
     "comparison": Screen(fuzz_walks.comparison, 0.14, 40_000),
     "commands": Screen(commands, 0.10, 50_000),
-    "recipe_text": Screen(fuzz_walks.recipe_text, 0.05, 15_000),
+    "recipe_text": Screen(fuzz_walks.recipe_text, 0.05, 4_000),
     "decide": Screen(fuzz_walks.decide, 0.03, 10_000),
     "rows": Screen(fuzz_walks.rows, 0.03, 10_000),
     "dashboard": Screen(fuzz_walks.dashboard, 0.02, 5_000),

@@ -1,12 +1,12 @@
 """The best evaluation in files that are too long to be read whole before a list is shown."""
 
+import math
 from pathlib import Path
 
 from finetui_core.runs.foreign_kinds import Kind
 from finetui_core.runs.foreign_sources import source_of
 
 _PIECE = 1 << 17  # bytes read at a time, some hundredths of a second
-_TOO_LARGE = 1e300
 
 
 class BestScan:
@@ -33,5 +33,12 @@ class BestScan:
                 self._losses[record["step"]] = loss
         self.done = not self._source.more
         if self.done:
-            known = [(loss, int(step)) for step, loss in self._losses.items() if abs(loss) < _TOO_LARGE]
+            known = [(loss, int(step)) for step, loss in self._losses.items() if _is_finite(loss)]
             self.best = min(known, default=None)
+
+
+def _is_finite(loss: float) -> bool:
+    try:
+        return math.isfinite(loss)
+    except OverflowError:  # an integer beyond all floats
+        return False

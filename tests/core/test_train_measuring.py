@@ -118,7 +118,7 @@ def test_what_is_measured_changes_nothing_that_is_trained(
 def test_a_resumed_run_measures_and_judges_as_an_undisturbed_one(
     recipe: Path, method: str, time_for_all: None
 ) -> None:
-    options = (f"train.method={method}", "train.learning_rate=0.3", "eval.steps=2", "eval.samples=0")
+    options = (f"train.method={method}", "train.learning_rate=0.8", "eval.steps=2", "eval.samples=0")
     undisturbed, disturbed = new_run(recipe, *options), new_run(recipe, *options)
     assert train_here(undisturbed) == 0
     die_and_resume(disturbed, ("metric", 5), ("evaluation", 1))

@@ -16,7 +16,7 @@ INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e '.[t
 # The other trainers, for tests/benchmarks/trainers: an environment each, with torch for the processor.
 PEERS ?= .venv-peers
 
-.PHONY: demo test test-slow walk pictures check format lock peers clean
+.PHONY: demo test test-slow kills walk pictures check format lock peers clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ftui demo
@@ -26,6 +26,9 @@ test: $(VENV)/.ready
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=slow
+
+kills: $(VENV)/.ready
+	OMP_NUM_THREADS=1 $(BIN)/python tests/proofs/kill_loop.py --count 100
 
 walk: $(VENV)/.ready
 	$(BIN)/python tests/e2e/walk.py --size 80x24

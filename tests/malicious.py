@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,6 +138,7 @@ def run_command(project: Path, command: tuple[str, ...]) -> Outcome:
     peak that the kernel counted of any one of them (VmHWM), whichever is more.
     """
     _adopt_orphans()
+    before = {one.pid for one in psutil.Process().children(recursive=True)}
     began = time.monotonic()
     out = project.parent / "said.txt"
     with out.open("wb") as file:
@@ -152,13 +153,13 @@ def run_command(project: Path, command: tuple[str, ...]) -> Outcome:
         )
         ended = threading.Event()
         peak = [0]
-        sampler = threading.Thread(target=_sample, args=(peak, ended), daemon=True)
+        sampler = threading.Thread(target=_sample, args=(peak, ended, before), daemon=True)
         sampler.start()
         code, usage = _wait(child.pid)
         seconds = time.monotonic() - began
         ended.set()
         sampler.join()
-        usages = [usage, *_end_others()]
+        usages = [usage, *_end_others(before)]
     return Outcome(
         code,
         out.read_text(errors="replace"),
@@ -194,10 +195,9 @@ def _wait(pid: int) -> tuple[int, resource.struct_rusage]:
         time.sleep(_SAMPLED_EVERY)
 
 
-def _sample(peak: list[int], ended: threading.Event) -> None:
-    me = psutil.Process()
+def _sample(peak: list[int], ended: threading.Event, before: set[int]) -> None:
     while not ended.wait(_SAMPLED_EVERY):
-        sizes = [_sizes(process.pid) for process in me.children(recursive=True)]
+        sizes = [_sizes(process.pid) for process in _others(before)]
         peak[0] = max(peak[0], sum(now for now, _ in sizes), *(most for _, most in sizes), 0)
 
 
@@ -223,24 +223,25 @@ def _adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _end_others() -> list[resource.struct_rusage]:
+def _others(before: set[int]) -> list[psutil.Process]:
+    """The processes below this one that were not there `before`."""
+    return [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
+
+
+def _end_others(before: set[int]) -> list[resource.struct_rusage]:
     """End what the command left, and the use of each."""
     usages = []
     for _ in range(100):
-        others = psutil.Process().children(recursive=True)
-        for other in others:
-            try:
-                other.kill()
-            except psutil.Error:
-                continue
-        try:
-            while True:
-                done, _, usage = os.wait4(-1, os.WNOHANG)
-                if not done:
-                    break
-                usages.append(usage)
-        except ChildProcessError:
+        others = _others(before)
+        if not others:
             break
+        for other in others:
+            with suppress(psutil.Error):
+                other.kill()
+            with suppress(ChildProcessError):
+                done, _, usage = os.wait4(other.pid, os.WNOHANG)
+                if done:
+                    usages.append(usage)
         time.sleep(_SAMPLED_EVERY)
     return usages
 

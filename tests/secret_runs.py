@@ -71,7 +71,8 @@ def captured() -> Iterator[tuple[io.StringIO, io.StringIO]]:
         handler
         for logger in (logging.getLogger("transformers"), logging.getLogger())
         for handler in logger.handlers
-        if isinstance(handler, logging.StreamHandler) and handler.stream in before
+        if isinstance(handler, logging.StreamHandler)
+        and (logger.name == "transformers" or handler.stream in before)  # or that of an earlier test
     ]
     streams = [handler.setStream(sys.stderr) for handler in handlers]  # made before the trainer's streams
     try:

@@ -203,7 +203,7 @@ def _table(records: Sequence[Record]) -> str:
     case = Case(**records[0]["case"])
     rounds = len({one["round"] for one in records})
     lines = [
-        f"**{case.title}**, {case.steps} steps after {case.warmup} of warm-up, {rounds} rounds",
+        f"**{case.title}**, {case.steps} steps after {case.warmup} of warm-up, {rounds} round{'s'[: rounds > 1]}",
         "",
         f"| {' | '.join(HEADS)} |",
         f"|{'---|' * len(HEADS)}",

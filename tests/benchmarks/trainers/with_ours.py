@@ -85,7 +85,7 @@ def train(job: Job) -> None:
         time.process_time() - cpu,
         loss,
         int(rows.tokens.sum()),
-        len(session.data.val),
+        int(sum(session.data.val.lengths)),
     )
     marks.end(PACKAGES, ftui=__version__)
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "watch": "follow a run until it ends",
     "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
     "compare": "ask held-out rows of the untrained and the tuned model, and say whether it is better",
+    "export": "write the trained model for other programs, and check that it behaves as the run",
     "decide": "say whether to fine-tune, to look text up, or to mend the prompt, and why",
     "recipe": "write, check, show, compare and edit recipes; take them from other trainers, and give them to those",
     "preflight": "say before a run whether it fits, how long it takes and what it costs",

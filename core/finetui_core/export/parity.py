@@ -1,0 +1,438 @@
+"""Whether what ships behaves as what was trained: the same prompts through the run and through the exported files.
+
+The run is loaded as ftui evaluates it, its base with the adapter or its own weights; the exported files are loaded
+afresh in a process of their own by plain transformers and peft.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from finetui_core.errors import first_line
+from finetui_core.evaluate.engine import Loaded, load, weights_of
+from finetui_core.export import causes
+from finetui_core.export.adapter_file import CONFIG
+from finetui_core.export.beside import turn_end
+from finetui_core.export.child import PLAIN, Request
+from finetui_core.export.prompts import Asked, asked_with
+from finetui_core.export.side import (
+    NEW_TOKENS,
+    Read,
+    Side,
+    answerable,
+    gaps_of,
+    logits_at,
+    pieces_of,
+    read_prompts,
+)
+from finetui_core.export.source import Source, base_folder
+from finetui_core.export.weights import shards_of
+from finetui_core.files import private_folder, write_atomically
+from finetui_core.recipe.remote_code import may_run_code
+from finetui_core.runs.checkpoints import Checkpoint, published, read
+from finetui_core.runs.command import child_environment
+from finetui_core.runs.manifest import MANIFEST, decode
+from finetui_core.runs.records import content_of
+from finetui_core.train.checkpoint import ADAPTER, WEIGHTS, read_adapter
+from finetui_core.train.generate import end_tokens
+from finetui_core.train.greedy import greedy
+from finetui_core.train.model import causal_model
+
+PARITY = "parity.json"
+TOLERANCE = {"float32": 1e-4, "float16": 0.06, "bfloat16": 0.5}
+"""The largest difference of a logit, by the coarser of the type that was computed in and that of the files."""
+
+
+class Parity(msgspec.Struct, frozen=True):
+    """What the check found. `differing` of `ids` token ids differ; `largest` is the largest difference of a logit, None
+    where none could be compared. `cause` is "" where all agrees, `first` where the first difference is."""
+
+    agrees: bool
+    says: str
+    prompts: int
+    ids: int
+    differing: int
+    largest: float | None
+    tolerance: float
+    cause: str = ""
+    first: str = ""
+    notes: tuple[str, ...] = ()
+    checkpoint: int = 0
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The run's side: what it read and answered, its logits by prompt, and what it was asked."""
+
+    side: Side
+    logits: Mapping[str, torch.Tensor]
+    asked: list[Asked]
+    dtype: str
+
+
+def check(source: Source, folder: Path, told: Callable[[str], None]) -> Parity:
+    """Compare an exported adapter or model in `folder` with the run, and write parity.json there.
+
+    Raises InputError where the run itself cannot be loaded.
+    """
+    told("asking the run")
+    trained = trained_side(source)
+    told("asking the exported files, loaded afresh")
+    tolerance = TOLERANCE[_coarser(trained.dtype, source)]
+    found = _compared(source, folder, trained, tolerance)
+    write_parity(folder, found)
+    return found
+
+
+def write_parity(folder: Path, parity: Parity) -> None:
+    content = msgspec.json.format(msgspec.json.encode(parity), indent=1) + b"\n"
+    write_atomically(folder / PARITY, content)
+
+
+def trained_side(source: Source) -> Trained:
+    """How the run reads the prompts and answers them."""
+    loaded = load(_unquantised(source), source.checkpoint.path)
+    tokenizer = loaded.tokenizer
+
+    def length(one: Asked) -> int:
+        return len(read_prompts(tokenizer, [one])[0].prompt_ids)
+
+    asked = asked_with(length, loaded.context)
+    reads = read_prompts(tokenizer, asked)
+    logits: dict[str, torch.Tensor] = {}
+    answers: dict[str, list[int]] = {}
+    gaps: dict[str, list[float]] = {}
+    with weights_of(loaded, "tuned") as (model, _):
+        inner, end = causal_model(model), turn_end(tokenizer)
+        ends = sorted({*end_tokens(inner, tokenizer), *([] if end is None else [end])})
+        for one in answerable(reads, loaded.context):
+            prompt = np.array(one.prompt_ids, dtype=np.int32)
+            logits[one.name] = logits_at(model, one.prompt_ids, loaded.device)
+            answers[one.name] = greedy(model, [prompt], [NEW_TOKENS], ends)[0].ids
+            gaps[one.name] = gaps_of(model, one.prompt_ids, answers[one.name], loaded.device)
+        rows = int(inner.get_output_embeddings().weight.shape[0])
+    side = Side(
+        reads=reads,
+        greedy=answers,
+        gaps=gaps,
+        plain_ids=tokenizer(PLAIN)["input_ids"],
+        ends=ends,
+        tokens=len(tokenizer),
+        rows=rows,
+        bos=tokenizer.bos_token_id,
+        has_template=True,
+        pieces=pieces_of(tokenizer, reads) | {one: tokenizer.convert_ids_to_tokens(one) for one in ends},
+    )
+    dtype = torch.float32 if source.is_full else loaded.dtype  # as `load_model` holds them
+    return Trained(side, logits, asked, str(dtype).removeprefix("torch."))
+
+
+def _unquantised(source: Source) -> Any:
+    """The recipe on the base's own weights, into which an adapter is merged."""
+    model = source.recipe.model.model_copy(update={"quantize": "none"})
+    return source.recipe.model_copy(update={"model": model})
+
+
+def _coarser(computed: str, source: Source) -> str:
+    """The type with fewer digits: that of the computation, or that in which the files are to be."""
+    folder = source.checkpoint.path if source.is_full else base_folder(source)
+    stored = {str(dtype).removeprefix("torch.") for dtype, _ in shards_of(folder).tensors.values()}
+    return max(({computed} | stored) & TOLERANCE.keys(), key=lambda name: TOLERANCE[name])
+
+
+def _compared(source: Source, folder: Path, trained: Trained, tolerance: float) -> Parity:
+    with TemporaryDirectory(prefix="ftui-parity-") as place:
+        shipped = _shipped(source, folder, trained, private_folder(Path(place)))
+        if isinstance(shipped, str):
+            return _differs(source, trained, tolerance, causes.UNREADABLE, shipped)
+        side, logits = shipped
+        in_texts = texts_compared(source, trained, side, tolerance)
+        if not in_texts.agrees:
+            return in_texts
+        return _answers_compared(source, folder, trained, side, logits, in_texts)
+
+
+def _shipped(
+    source: Source, folder: Path, trained: Trained, place: Path
+) -> tuple[Side, dict[str, torch.Tensor]] | str:
+    """The side of the exported files, or why they cannot be loaded."""
+    is_adapter = (folder / CONFIG).is_file()
+    request = Request(
+        folder=str(folder),
+        base=str(base_folder(source)) if is_adapter else None,
+        dtype=trained.dtype,
+        trusted=may_run_code(source.recipe.model),
+        asked=trained.asked,
+    )
+    request_file, answer, logits = (
+        place / name for name in ("request.json", "answer.json", "logits.safetensors")
+    )
+    write_atomically(request_file, msgspec.json.encode(request), durable=False)
+    command = [sys.executable, "-m", "finetui_core.export.child", *map(str, (request_file, answer, logits))]
+    environment = child_environment() | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        lines = [line for line in ended.stderr.splitlines() if line.strip()]
+        return lines[-1] if lines else f"its process ended with code {ended.returncode}"
+    return msgspec.json.decode(answer.read_bytes(), type=Side), load_file(logits)
+
+
+def texts_compared(source: Source, trained: Trained, shipped: Side, tolerance: float) -> Parity:
+    """Whether text and token ids of every prompt are the same; the first difference and its cause where not."""
+    before = {read.name: read for read in trained.side.reads}
+    after = {read.name: read for read in shipped.reads}
+    differing, named, first = 0, [], ""
+    for asked in trained.asked:
+        one, other = before[asked.name], after[asked.name]
+        count = _differing(one.prompt_ids, other.prompt_ids) + _differing(one.whole_ids, other.whole_ids)
+        refused = bool(one.refused) != bool(other.refused)
+        if count or refused or one.prompt_text != other.prompt_text:
+            differing += count
+            first = first or _where(asked.name, one, other, shipped, trained.side)
+            named.append(causes.cause_in_texts(asked, one, other, trained.side, shipped))
+    if named:
+        specific = [cause for cause in named if cause not in (causes.WRONG_TEMPLATE, causes.OTHER_TOKENIZER)]
+        return _differs(source, trained, tolerance, [*specific, *named][0], first, differing)
+    if trained.side.plain_ids != shipped.plain_ids:
+        doubled = [trained.side.bos, *trained.side.plain_ids] == shipped.plain_ids
+        cause = causes.ADDED_BOS if doubled else causes.OTHER_TOKENIZER
+        return _differs(source, trained, tolerance, cause, "a text without a template is read otherwise", 1)
+    return _agrees(source, trained, tolerance, None)
+
+
+def _differing(one: list[int], other: list[int]) -> int:
+    same = sum(a == b for a, b in zip(one, other, strict=False))
+    return max(len(one), len(other)) - same
+
+
+def _where(name: str, one: Read, other: Read, shipped: Side, trained: Side) -> str:
+    if one.refused or other.refused:
+        side, why = ("run", one.refused) if one.refused else ("export", other.refused)
+        return f"the template of the {side} cannot show the prompt {name!r}: {first_line(ValueError(why))}"
+    ids, others = one.prompt_ids, other.prompt_ids
+    if ids == others:
+        ids, others = one.whole_ids, other.whole_ids
+    at = next(
+        (at for at, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
+    )
+    expected = trained.pieces.get(ids[at], "") if at < len(ids) else "the end"
+    found = shipped.pieces.get(others[at], "") if at < len(others) else "the end"
+    return f"of the prompt {name!r} token {at + 1} is {found!r}, and the run has {expected!r}"
+
+
+def _answers_compared(
+    source: Source,
+    folder: Path,
+    trained: Trained,
+    shipped: Side,
+    logits: Mapping[str, torch.Tensor],
+    so_far: Parity,
+) -> Parity:
+    before, tolerance = trained.side, so_far.tolerance
+    if cause := causes.cause_in_weights(before, shipped):
+        first = (
+            f"{len(shipped.missing)} tensors, such as {shipped.missing[0]}"
+            if shipped.missing
+            else (f"{shipped.rows} tokens, and the run has {before.rows}")
+        )
+        return _differs(source, trained, tolerance, cause, first)
+    largest, where = 0.0, ""
+    for name, expected in trained.logits.items():
+        apart = float((expected - logits[name]).abs().max()) if name in logits else float("inf")
+        if not apart <= largest:
+            largest, where = apart, name
+    if not largest <= tolerance:
+        cause = _cause_of_logits(source, folder, trained, logits, tolerance)
+        first = f"logits of the prompt {where!r} differ by up to {largest:.2g}"
+        return _differs(source, trained, tolerance, cause, first, largest=largest)
+    if missing := sorted({*_own_end(trained)} - {*shipped.ends}):
+        first = f"{before.pieces.get(missing[0], missing[0])!r} is not among them"
+        return _differs(source, trained, tolerance, causes.NOT_STOPPING, first, largest=largest)
+    notes = []
+    for name, answer in before.greedy.items():
+        found = _until_end(shipped.greedy.get(name, []), before.ends)
+        if found == answer:
+            continue
+        at = next(
+            (at for at, (a, b) in enumerate(zip(answer, found, strict=False)) if a != b),
+            min(len(answer), len(found)),
+        )
+        if at < len(before.gaps[name]) and before.gaps[name][at] <= 2 * tolerance:
+            notes.append(
+                f"The answer to {name!r} parts at token {at + 1}, where two tokens are equally likely."
+            )
+            continue
+        first = f"the greedy answer to {name!r} is another one from token {at + 1} on"
+        return _differs(source, trained, tolerance, causes.OTHER_WEIGHTS, first, largest=largest)
+    return _agrees(source, trained, tolerance, largest, notes)
+
+
+def _own_end(trained: Trained) -> Iterator[int]:
+    """The token by which answers end in the trained template: the last special one of a whole conversation."""
+    for read in trained.side.reads:
+        for token in reversed(read.whole_ids):
+            if token in trained.side.ends:
+                yield token
+                break
+
+
+def _until_end(ids: list[int], ends: list[int]) -> list[int]:
+    return ids[: next((at for at, token in enumerate(ids) if token in ends), len(ids))]
+
+
+def _cause_of_logits(
+    source: Source, folder: Path, trained: Trained, logits: Mapping[str, torch.Tensor], tolerance: float
+) -> str:
+    """Which weights answer as the exported ones do, or how they differ from the trained ones."""
+    known = _known_elsewhere(source, folder)
+    if known:
+        return known
+    if (folder / CONFIG).is_file() and _settings_differ(source, folder):
+        return causes.SETTINGS
+    for label, other in _others(source, trained):
+        if all(
+            name in logits and float((one - logits[name]).abs().max()) <= tolerance
+            for name, one in other.items()
+        ):
+            return label
+    if _is_coarser(source, folder):
+        return causes.ROUNDING
+    return causes.OTHER_WEIGHTS
+
+
+def _known_elsewhere(source: Source, folder: Path) -> str:
+    """Where the exported weights are, byte by byte, those of another checkpoint of the run."""
+    name = WEIGHTS if source.is_full else ADAPTER
+    path = folder / name
+    if not path.is_file():
+        return ""
+    from hashlib import file_digest
+
+    with path.open("rb") as file:
+        digest = file_digest(file, "sha256").hexdigest()
+    for checkpoint in published(source.run.checkpoints):
+        if checkpoint.name == source.checkpoint.path.name:
+            continue
+        try:
+            entry = decode(content_of(checkpoint / MANIFEST)).files.get(name)
+        except Exception:  # one that cannot be read tells nothing
+            continue
+        if entry is not None and entry.sha256 == digest:
+            return f"{causes.STALE_WEIGHTS if source.is_full else causes.STALE}: that of {checkpoint.name}"
+    return ""
+
+
+def _settings_differ(source: Source, folder: Path) -> bool:
+    def settings(place: Path) -> dict[str, Any]:
+        value: dict[str, Any] = msgspec.json.decode((place / CONFIG).read_bytes())
+        return {
+            key: part
+            for key, part in value.items()
+            if key not in ("base_model_name_or_path", "inference_mode")
+        }
+
+    return settings(folder) != settings(source.checkpoint.path)
+
+
+def _others(source: Source, trained: Trained) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
+    """Logits of the base, and of the run's other checkpoints."""
+    reads = [read for read in trained.side.reads if read.name in trained.logits]
+
+    def asked(loaded: Loaded, model: Any) -> dict[str, torch.Tensor]:
+        return {read.name: logits_at(model, read.prompt_ids, loaded.device) for read in reads}
+
+    others = [
+        read(path) for path in published(source.run.checkpoints) if path.name != source.checkpoint.path.name
+    ]
+    sound = [one for one in others if isinstance(one, Checkpoint)]
+    if source.is_full:
+        for one in sound:
+            loaded = load(source.recipe, one.path)
+            with weights_of(loaded, "tuned") as (model, _):
+                yield f"{causes.STALE_WEIGHTS}: those of {one.path.name}", asked(loaded, model)
+        return
+    loaded = load(_unquantised(source), source.checkpoint.path)
+    with weights_of(loaded, "base") as (model, _):
+        yield causes.UNTUNED, asked(loaded, model)
+    for one in sound:
+        with weights_of(loaded, "tuned") as (model, _):
+            read_adapter(one.path, model)
+            yield f"{causes.STALE}: that of {one.path.name}", asked(loaded, model)
+
+
+def _is_coarser(source: Source, folder: Path) -> bool:
+    """Whether the exported weights are of a type with fewer digits than those that they were made of."""
+    if (folder / CONFIG).is_file():
+        return False
+    expected = shards_of(source.checkpoint.path if source.is_full else base_folder(source)).tensors
+    found = shards_of(folder).tensors
+    return any(
+        one[0].is_floating_point and torch.finfo(found[name][0]).eps > torch.finfo(one[0]).eps
+        for name, one in expected.items()
+        if name in found and found[name][0].is_floating_point
+    )
+
+
+def _ids(trained: Trained) -> int:
+    return sum(len(read.prompt_ids) + len(read.whole_ids) for read in trained.side.reads)
+
+
+def _agrees(
+    source: Source, trained: Trained, tolerance: float, largest: float | None, notes: list[str] | None = None
+) -> Parity:
+    ids, count = _ids(trained), len(trained.asked)
+    refused = [read.name for read in trained.side.reads if read.refused]
+    if refused:
+        said = f"The trained template refuses, and so does the exported one: {', '.join(refused)}."
+        notes = [*(notes or []), said]
+    logits = "" if largest is None else f", largest logit difference {largest:.1g} (at most {tolerance:g})"
+    says = f"What ships behaves as what was trained: {count} prompts, 0 of {ids:,} token ids differ{logits}."
+    return _parity(source, True, says, trained, tolerance, largest=largest, notes=tuple(notes or ()))
+
+
+def _differs(
+    source: Source,
+    trained: Trained,
+    tolerance: float,
+    cause: str,
+    first: str,
+    differing: int = 0,
+    largest: float | None = None,
+) -> Parity:
+    says = f"What ships differs from what was trained: {cause} ({first})."
+    return _parity(
+        source,
+        False,
+        says,
+        trained,
+        tolerance,
+        cause=cause,
+        first=first,
+        differing=differing,
+        largest=largest,
+    )
+
+
+def _parity(
+    source: Source, agrees: bool, says: str, trained: Trained, tolerance: float, **found: Any
+) -> Parity:
+    return Parity(
+        agrees=agrees,
+        says=says,
+        prompts=len(trained.asked),
+        ids=_ids(trained),
+        tolerance=tolerance,
+        checkpoint=source.checkpoint.step,
+        run=source.run.id,
+        **{"differing": 0, "largest": None, **found},
+    )

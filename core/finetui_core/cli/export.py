@@ -23,7 +23,7 @@ _TARGETS = ("adapter", "merged", "ollama", "vllm", "gguf", "hub")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Write what a run has trained into a new folder that other programs load, and check that it reads and "
-        "answers as the run does: token by token, logit by logit. An interrupted export goes on with the same command."
+        "answers as the run does: token by token, logit by logit. The same command goes on after an interruption."
     )
     parser.add_argument("run", metavar="RUN", help="a run's id, a part of it, a path, or: latest")
     parser.add_argument(

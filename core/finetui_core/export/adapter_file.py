@@ -37,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """`pairs` by the adapted module, `whole` the key of each tensor that stands in place of the base's, by its name."""
+    """`pairs` by the adapted module; `whole` the key of each tensor that replaces one of the base, by its name."""
 
     path: Path
     scale: float

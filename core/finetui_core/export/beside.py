@@ -44,7 +44,7 @@ def turn_end(tokenizer: Any) -> int | None:
 
 
 def generation_settings(folder: Path, tokenizer: Any) -> dict[str, Any]:
-    """The generation settings of the model in `folder`, with every token that ends an answer, the turn's own first."""
+    """Those of the model in `folder`, with every token that ends an answer, the turn's own first."""
     path = folder / GENERATION
     settings = read_json(path) if path.is_file() else {}
     config = read_json(folder / "config.json")

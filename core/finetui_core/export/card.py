@@ -10,7 +10,9 @@ import msgspec
 from finetui_core import __version__
 from finetui_core.errors import InputError
 from finetui_core.evaluate.figures import ComparisonPaths, Result
+from finetui_core.evaluate.statistics import Interval
 from finetui_core.export.source import Source
+from finetui_core.recipe.options import Recipe
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.records import content_of
 from finetui_core.secrets import redact
@@ -39,7 +41,7 @@ def card_of(source: Source, target: str, notes: Sequence[str], parity: str = "")
         *_front_matter(source, target, licence),
         f"# {_plain(source.run.id)}",
         "",
-        f"{_base_name(source)} fine-tuned ({source.recipe.train.method}) with ftui {__version__}; the weights of step "
+        f"{_base_name(source)} fine-tuned ({source.recipe.train.method}) with ftui {__version__}, as of step "
         f"{source.checkpoint.step}.",
         "",
         parity or "The export was not checked against the run.",
@@ -122,7 +124,7 @@ def _data(source: Source) -> list[str]:
     return lines
 
 
-def _recipe(recipe: Any) -> list[str]:
+def _recipe(recipe: Recipe) -> list[str]:
     lines = ["| option | value |", "|---|---|"]
     for table, names in _TOLD.items():
         if table == "lora" and recipe.train.method == "full":
@@ -130,9 +132,8 @@ def _recipe(recipe: Any) -> list[str]:
         for name in names:
             value = getattr(getattr(recipe, table), name, None)
             if value not in (None, (), [], ""):
-                lines.append(
-                    f"| {table}.{name} | {_plain(', '.join(value) if isinstance(value, (list, tuple)) else str(value))} |"
-                )
+                shown = ", ".join(value) if isinstance(value, list | tuple) else str(value)
+                lines.append(f"| {table}.{name} | {_plain(shown)} |")
     return lines
 
 
@@ -160,16 +161,15 @@ def _comparison(result: Result) -> Iterator[str]:
     yield "|---|---|---|---|"
     for arm in result.arms:
         score, gain = arm.scores.get(plan.metric), arm.against_base
-        if score is None:
-            continue
-        against = (
-            ""
-            if gain is None
-            else f"{gain.gain:+.3f} ({gain.interval.low:+.3f} to {gain.interval.high:+.3f})"
-        )
-        yield f"| {arm.arm.name} | {score.mean:.3f} | {score.interval.low:.3f} to {score.interval.high:.3f} | {against} |"
+        if score is not None:
+            against = "" if gain is None else f"{gain.gain:+.3f} ({_span(gain.interval, '+.3f')})"
+            yield f"| {arm.arm.name} | {score.mean:.3f} | {_span(score.interval, '.3f')} | {against} |"
     yield ""
     yield _plain(result.verdict.says)
+
+
+def _span(interval: Interval, form: str) -> str:
+    return f"{interval.low:{form}} to {interval.high:{form}}"
 
 
 def _forgetting(source: Source) -> list[str]:

@@ -16,6 +16,7 @@ from finetui_core.export.beside import GENERATION
 from finetui_core.export.prompts import Asked
 from finetui_core.export.side import (
     NEW_TOKENS,
+    PLAIN,
     Side,
     answerable,
     logits_at,
@@ -24,8 +25,6 @@ from finetui_core.export.side import (
 )
 from finetui_core.files import write_atomically
 from finetui_core.train.model import DTYPES, best_device
-
-PLAIN = "Hello there, 1204."
 
 
 class Request(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ file no more than a few tensors are in memory.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -181,28 +181,34 @@ def _vocabulary(changed: Mapping[str, Described], ends: _Ends, parted: bool) -> 
     return max(rows.values())
 
 
-def merged_file(merge: Merge, name: str) -> Iterator[bytes | memoryview]:
-    """The content of one of the merged weight files."""
+@contextmanager
+def merged_tensors(merge: Merge, names: Collection[str]) -> Iterator[Callable[[str], torch.Tensor]]:
+    """The function that gives each of these merged tensors by its name."""
     place = {tensor: file for file, there in merge.base.files.items() for tensor in there}
-    described = merge.files[name]
-    needed = {
-        place[one] for one in (merge.copies.get(tensor, tensor) for tensor in described) if one in place
-    }
+    described = {name: one for there in merge.files.values() for name, one in there.items()}
+    stored = {name: merge.copies.get(name, name) for name in names}
+    needed = {place[one] for one in stored.values() if one in place}
     with ExitStack() as opened:
         adapter = opened.enter_context(safe_open(merge.adapter.path, "pt"))
         files = {one: opened.enter_context(safe_open(merge.base.folder / one, "pt")) for one in needed}
 
-        def load(one: str) -> torch.Tensor:
-            if one in merge.whole:
-                whole: torch.Tensor = adapter.get_tensor(merge.whole[one])
-                return whole.to(described[one][0])
-            stored = merge.copies.get(one, one)
-            tensor: torch.Tensor = files[place[stored]].get_tensor(stored)
-            pair = merge.pairs.get(one)
+        def load(name: str) -> torch.Tensor:
+            if name in merge.whole:
+                whole: torch.Tensor = adapter.get_tensor(merge.whole[name])
+                return whole.to(described[name][0])
+            tensor: torch.Tensor = files[place[stored[name]]].get_tensor(stored[name])
+            pair = merge.pairs.get(name)
             if pair is None:
                 return tensor
-            return _added(tensor, pair, adapter, merge.adapter.scale, one in merge.transposed)
+            return _added(tensor, pair, adapter, merge.adapter.scale, name in merge.transposed)
 
+        yield load
+
+
+def merged_file(merge: Merge, name: str) -> Iterator[bytes | memoryview]:
+    """The content of one of the merged weight files."""
+    described = merge.files[name]
+    with merged_tensors(merge, described) as load:
         yield from streamed(described, load)
 
 

@@ -7,45 +7,26 @@ afresh in a process of their own by plain transformers and peft.
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from finetui_core.errors import first_line
-from finetui_core.evaluate.engine import Loaded, load, weights_of
 from finetui_core.export import causes
 from finetui_core.export.adapter_file import CONFIG
-from finetui_core.export.beside import turn_end
-from finetui_core.export.child import PLAIN, Request
-from finetui_core.export.prompts import Asked, asked_with
-from finetui_core.export.side import (
-    NEW_TOKENS,
-    Read,
-    Side,
-    answerable,
-    gaps_of,
-    logits_at,
-    pieces_of,
-    read_prompts,
-)
+from finetui_core.export.child import Request
+from finetui_core.export.side import Read, Side
 from finetui_core.export.source import Source, base_folder
+from finetui_core.export.trained import Trained, trained_side
 from finetui_core.export.weights import shards_of
+from finetui_core.export.weights_cause import cause_of_logits
 from finetui_core.files import private_folder, write_atomically
 from finetui_core.recipe.remote_code import may_run_code
-from finetui_core.runs.checkpoints import Checkpoint, published, read
 from finetui_core.runs.command import child_environment
-from finetui_core.runs.manifest import MANIFEST, decode
-from finetui_core.runs.records import content_of
-from finetui_core.train.checkpoint import ADAPTER, WEIGHTS, read_adapter
-from finetui_core.train.generate import end_tokens
-from finetui_core.train.greedy import greedy
-from finetui_core.train.model import causal_model
 
 PARITY = "parity.json"
 TOLERANCE = {"float32": 1e-4, "float16": 0.06, "bfloat16": 0.5}
@@ -53,8 +34,8 @@ TOLERANCE = {"float32": 1e-4, "float16": 0.06, "bfloat16": 0.5}
 
 
 class Parity(msgspec.Struct, frozen=True):
-    """What the check found. `differing` of `ids` token ids differ; `largest` is the largest difference of a logit, None
-    where none could be compared. `cause` is "" where all agrees, `first` where the first difference is."""
+    """What the check found. `differing` of `ids` token ids differ; `largest` is the largest difference of a logit,
+    None where none could be compared. `cause` is "" where all agrees, `first` where the first difference is."""
 
     agrees: bool
     says: str
@@ -70,17 +51,13 @@ class Parity(msgspec.Struct, frozen=True):
     run: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The run's side: what it read and answered, its logits by prompt, and what it was asked."""
-
-    side: Side
-    logits: Mapping[str, torch.Tensor]
-    asked: list[Asked]
-    dtype: str
+Further = Callable[[Trained, Side], list[Read]]
+"""How another reader of the exported files than transformers reads the prompts."""
 
 
-def check(source: Source, folder: Path, told: Callable[[str], None]) -> Parity:
+def check(
+    source: Source, folder: Path, told: Callable[[str], None], further: Further | None = None
+) -> Parity:
     """Compare an exported adapter or model in `folder` with the run, and write parity.json there.
 
     Raises InputError where the run itself cannot be loaded.
@@ -89,7 +66,7 @@ def check(source: Source, folder: Path, told: Callable[[str], None]) -> Parity:
     trained = trained_side(source)
     told("asking the exported files, loaded afresh")
     tolerance = TOLERANCE[_coarser(trained.dtype, source)]
-    found = _compared(source, folder, trained, tolerance)
+    found = _compared(source, folder, trained, tolerance, further)
     write_parity(folder, found)
     return found
 
@@ -99,50 +76,6 @@ def write_parity(folder: Path, parity: Parity) -> None:
     write_atomically(folder / PARITY, content)
 
 
-def trained_side(source: Source) -> Trained:
-    """How the run reads the prompts and answers them."""
-    loaded = load(_unquantised(source), source.checkpoint.path)
-    tokenizer = loaded.tokenizer
-
-    def length(one: Asked) -> int:
-        return len(read_prompts(tokenizer, [one])[0].prompt_ids)
-
-    asked = asked_with(length, loaded.context)
-    reads = read_prompts(tokenizer, asked)
-    logits: dict[str, torch.Tensor] = {}
-    answers: dict[str, list[int]] = {}
-    gaps: dict[str, list[float]] = {}
-    with weights_of(loaded, "tuned") as (model, _):
-        inner, end = causal_model(model), turn_end(tokenizer)
-        ends = sorted({*end_tokens(inner, tokenizer), *([] if end is None else [end])})
-        for one in answerable(reads, loaded.context):
-            prompt = np.array(one.prompt_ids, dtype=np.int32)
-            logits[one.name] = logits_at(model, one.prompt_ids, loaded.device)
-            answers[one.name] = greedy(model, [prompt], [NEW_TOKENS], ends)[0].ids
-            gaps[one.name] = gaps_of(model, one.prompt_ids, answers[one.name], loaded.device)
-        rows = int(inner.get_output_embeddings().weight.shape[0])
-    side = Side(
-        reads=reads,
-        greedy=answers,
-        gaps=gaps,
-        plain_ids=tokenizer(PLAIN)["input_ids"],
-        ends=ends,
-        tokens=len(tokenizer),
-        rows=rows,
-        bos=tokenizer.bos_token_id,
-        has_template=True,
-        pieces=pieces_of(tokenizer, reads) | {one: tokenizer.convert_ids_to_tokens(one) for one in ends},
-    )
-    dtype = torch.float32 if source.is_full else loaded.dtype  # as `load_model` holds them
-    return Trained(side, logits, asked, str(dtype).removeprefix("torch."))
-
-
-def _unquantised(source: Source) -> Any:
-    """The recipe on the base's own weights, into which an adapter is merged."""
-    model = source.recipe.model.model_copy(update={"quantize": "none"})
-    return source.recipe.model_copy(update={"model": model})
-
-
 def _coarser(computed: str, source: Source) -> str:
     """The type with fewer digits: that of the computation, or that in which the files are to be."""
     folder = source.checkpoint.path if source.is_full else base_folder(source)
@@ -150,13 +83,18 @@ def _coarser(computed: str, source: Source) -> str:
     return max(({computed} | stored) & TOLERANCE.keys(), key=lambda name: TOLERANCE[name])
 
 
-def _compared(source: Source, folder: Path, trained: Trained, tolerance: float) -> Parity:
+def _compared(
+    source: Source, folder: Path, trained: Trained, tolerance: float, further: Further | None
+) -> Parity:
     with TemporaryDirectory(prefix="ftui-parity-") as place:
         shipped = _shipped(source, folder, trained, private_folder(Path(place)))
         if isinstance(shipped, str):
-            return _differs(source, trained, tolerance, causes.UNREADABLE, shipped)
+            return differs(source, trained, tolerance, causes.UNREADABLE, shipped)
         side, logits = shipped
         in_texts = texts_compared(source, trained, side, tolerance)
+        if in_texts.agrees and further is not None:
+            other = msgspec.structs.replace(side, reads=further(trained, side))
+            in_texts = texts_compared(source, trained, other, tolerance)
         if not in_texts.agrees:
             return in_texts
         return _answers_compared(source, folder, trained, side, logits, in_texts)
@@ -174,11 +112,15 @@ def _shipped(
         trusted=may_run_code(source.recipe.model),
         asked=trained.asked,
     )
-    request_file, answer, logits = (
-        place / name for name in ("request.json", "answer.json", "logits.safetensors")
-    )
-    write_atomically(request_file, msgspec.json.encode(request), durable=False)
-    command = [sys.executable, "-m", "finetui_core.export.child", *map(str, (request_file, answer, logits))]
+    return ask_child(request, place)
+
+
+def ask_child(request: Request, place: Path) -> tuple[Side, dict[str, torch.Tensor]] | str:
+    """What a process of its own, which loads the files afresh, answers; or why it could not."""
+    names = ("request.json", "answer.json", "logits.safetensors")
+    asked, answer, logits = (place / name for name in names)
+    write_atomically(asked, msgspec.json.encode(request), durable=False)
+    command = [sys.executable, "-m", "finetui_core.export.child", *map(str, (asked, answer, logits))]
     environment = child_environment() | {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if ended.returncode != 0:
@@ -202,12 +144,12 @@ def texts_compared(source: Source, trained: Trained, shipped: Side, tolerance: f
             named.append(causes.cause_in_texts(asked, one, other, trained.side, shipped))
     if named:
         specific = [cause for cause in named if cause not in (causes.WRONG_TEMPLATE, causes.OTHER_TOKENIZER)]
-        return _differs(source, trained, tolerance, [*specific, *named][0], first, differing)
+        return differs(source, trained, tolerance, [*specific, *named][0], first, differing)
     if trained.side.plain_ids != shipped.plain_ids:
         doubled = [trained.side.bos, *trained.side.plain_ids] == shipped.plain_ids
         cause = causes.ADDED_BOS if doubled else causes.OTHER_TOKENIZER
-        return _differs(source, trained, tolerance, cause, "a text without a template is read otherwise", 1)
-    return _agrees(source, trained, tolerance, None)
+        return differs(source, trained, tolerance, cause, "a text without a template is read otherwise", 1)
+    return agrees(source, trained, tolerance, None)
 
 
 def _differing(one: list[int], other: list[int]) -> int:
@@ -245,19 +187,19 @@ def _answers_compared(
             if shipped.missing
             else (f"{shipped.rows} tokens, and the run has {before.rows}")
         )
-        return _differs(source, trained, tolerance, cause, first)
+        return differs(source, trained, tolerance, cause, first)
     largest, where = 0.0, ""
     for name, expected in trained.logits.items():
         apart = float((expected - logits[name]).abs().max()) if name in logits else float("inf")
         if not apart <= largest:
             largest, where = apart, name
     if not largest <= tolerance:
-        cause = _cause_of_logits(source, folder, trained, logits, tolerance)
+        cause = cause_of_logits(source, folder, trained, logits, tolerance)
         first = f"logits of the prompt {where!r} differ by up to {largest:.2g}"
-        return _differs(source, trained, tolerance, cause, first, largest=largest)
+        return differs(source, trained, tolerance, cause, first, largest=largest)
     if missing := sorted({*_own_end(trained)} - {*shipped.ends}):
         first = f"{before.pieces.get(missing[0], missing[0])!r} is not among them"
-        return _differs(source, trained, tolerance, causes.NOT_STOPPING, first, largest=largest)
+        return differs(source, trained, tolerance, causes.NOT_STOPPING, first, largest=largest)
     notes = []
     for name, answer in before.greedy.items():
         found = _until_end(shipped.greedy.get(name, []), before.ends)
@@ -273,14 +215,14 @@ def _answers_compared(
             )
             continue
         first = f"the greedy answer to {name!r} is another one from token {at + 1} on"
-        return _differs(source, trained, tolerance, causes.OTHER_WEIGHTS, first, largest=largest)
-    return _agrees(source, trained, tolerance, largest, notes)
+        return differs(source, trained, tolerance, causes.OTHER_WEIGHTS, first, largest=largest)
+    return agrees(source, trained, tolerance, largest, notes)
 
 
 def _own_end(trained: Trained) -> Iterator[int]:
     """The token by which answers end in the trained template: the last special one of a whole conversation."""
-    for read in trained.side.reads:
-        for token in reversed(read.whole_ids):
+    for one in trained.side.reads:
+        for token in reversed(one.whole_ids):
             if token in trained.side.ends:
                 yield token
                 break
@@ -290,104 +232,11 @@ def _until_end(ids: list[int], ends: list[int]) -> list[int]:
     return ids[: next((at for at, token in enumerate(ids) if token in ends), len(ids))]
 
 
-def _cause_of_logits(
-    source: Source, folder: Path, trained: Trained, logits: Mapping[str, torch.Tensor], tolerance: float
-) -> str:
-    """Which weights answer as the exported ones do, or how they differ from the trained ones."""
-    known = _known_elsewhere(source, folder)
-    if known:
-        return known
-    if (folder / CONFIG).is_file() and _settings_differ(source, folder):
-        return causes.SETTINGS
-    for label, other in _others(source, trained):
-        if all(
-            name in logits and float((one - logits[name]).abs().max()) <= tolerance
-            for name, one in other.items()
-        ):
-            return label
-    if _is_coarser(source, folder):
-        return causes.ROUNDING
-    return causes.OTHER_WEIGHTS
-
-
-def _known_elsewhere(source: Source, folder: Path) -> str:
-    """Where the exported weights are, byte by byte, those of another checkpoint of the run."""
-    name = WEIGHTS if source.is_full else ADAPTER
-    path = folder / name
-    if not path.is_file():
-        return ""
-    from hashlib import file_digest
-
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    for checkpoint in published(source.run.checkpoints):
-        if checkpoint.name == source.checkpoint.path.name:
-            continue
-        try:
-            entry = decode(content_of(checkpoint / MANIFEST)).files.get(name)
-        except Exception:  # one that cannot be read tells nothing
-            continue
-        if entry is not None and entry.sha256 == digest:
-            return f"{causes.STALE_WEIGHTS if source.is_full else causes.STALE}: that of {checkpoint.name}"
-    return ""
-
-
-def _settings_differ(source: Source, folder: Path) -> bool:
-    def settings(place: Path) -> dict[str, Any]:
-        value: dict[str, Any] = msgspec.json.decode((place / CONFIG).read_bytes())
-        return {
-            key: part
-            for key, part in value.items()
-            if key not in ("base_model_name_or_path", "inference_mode")
-        }
-
-    return settings(folder) != settings(source.checkpoint.path)
-
-
-def _others(source: Source, trained: Trained) -> Iterator[tuple[str, dict[str, torch.Tensor]]]:
-    """Logits of the base, and of the run's other checkpoints."""
-    reads = [read for read in trained.side.reads if read.name in trained.logits]
-
-    def asked(loaded: Loaded, model: Any) -> dict[str, torch.Tensor]:
-        return {read.name: logits_at(model, read.prompt_ids, loaded.device) for read in reads}
-
-    others = [
-        read(path) for path in published(source.run.checkpoints) if path.name != source.checkpoint.path.name
-    ]
-    sound = [one for one in others if isinstance(one, Checkpoint)]
-    if source.is_full:
-        for one in sound:
-            loaded = load(source.recipe, one.path)
-            with weights_of(loaded, "tuned") as (model, _):
-                yield f"{causes.STALE_WEIGHTS}: those of {one.path.name}", asked(loaded, model)
-        return
-    loaded = load(_unquantised(source), source.checkpoint.path)
-    with weights_of(loaded, "base") as (model, _):
-        yield causes.UNTUNED, asked(loaded, model)
-    for one in sound:
-        with weights_of(loaded, "tuned") as (model, _):
-            read_adapter(one.path, model)
-            yield f"{causes.STALE}: that of {one.path.name}", asked(loaded, model)
-
-
-def _is_coarser(source: Source, folder: Path) -> bool:
-    """Whether the exported weights are of a type with fewer digits than those that they were made of."""
-    if (folder / CONFIG).is_file():
-        return False
-    expected = shards_of(source.checkpoint.path if source.is_full else base_folder(source)).tensors
-    found = shards_of(folder).tensors
-    return any(
-        one[0].is_floating_point and torch.finfo(found[name][0]).eps > torch.finfo(one[0]).eps
-        for name, one in expected.items()
-        if name in found and found[name][0].is_floating_point
-    )
-
-
 def _ids(trained: Trained) -> int:
     return sum(len(read.prompt_ids) + len(read.whole_ids) for read in trained.side.reads)
 
 
-def _agrees(
+def agrees(
     source: Source, trained: Trained, tolerance: float, largest: float | None, notes: list[str] | None = None
 ) -> Parity:
     ids, count = _ids(trained), len(trained.asked)
@@ -400,7 +249,7 @@ def _agrees(
     return _parity(source, True, says, trained, tolerance, largest=largest, notes=tuple(notes or ()))
 
 
-def _differs(
+def differs(
     source: Source,
     trained: Trained,
     tolerance: float,
@@ -427,7 +276,7 @@ def _parity(
     source: Source, agrees: bool, says: str, trained: Trained, tolerance: float, **found: Any
 ) -> Parity:
     return Parity(
-        agrees=agrees,
+        agrees=well,
         says=says,
         prompts=len(trained.asked),
         ids=_ids(trained),

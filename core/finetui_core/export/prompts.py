@@ -1,4 +1,4 @@
-"""The prompts by which an export is compared with its run: short, long, with and without what templates stumble over."""
+"""The prompts by which an export is compared with its run: short, long, and with what templates stumble over."""
 
 from collections.abc import Callable
 from typing import Any

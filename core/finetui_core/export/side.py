@@ -14,6 +14,8 @@ from finetui_core.data.template import Unrenderable, chat_of
 from finetui_core.export.prompts import Asked
 
 NEW_TOKENS = 16
+PLAIN = "Hello there, 1204."
+"""A text that is read without a template."""
 _POSITIONS = 8
 
 

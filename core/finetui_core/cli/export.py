@@ -162,8 +162,9 @@ def _show(exported: Any) -> None:
         data(note)
     if exported.parity is not None:
         _show_parity(exported.parity, False)
-    if exported.command:
-        data(exported.command)
+    for line in (exported.command, exported.address):
+        if line:
+            data(line)
     talk(f"in {exported.folder}")
 
 

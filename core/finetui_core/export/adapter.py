@@ -11,11 +11,11 @@ from finetui_core.export.source import Source, base_folder
 from finetui_core.train.checkpoint import ADAPTER
 
 
-def adapter_parts(source: Source, tokenizer: Any, *, with_base: bool) -> Parts:
+def adapter_parts(source: Source, tokenizer: Any = None) -> Parts:
     """The checkpoint's adapter in peft's format, with tokenizer, template and generation settings.
 
-    Without `with_base` the base is not looked at: then the generation settings stay the base's own. Raises InputError
-    for full fine-tuning, which has no adapter.
+    Without a `tokenizer` the base is not looked at, and the generation settings stay the base's own. Raises
+    InputError for full fine-tuning, which has no adapter.
     """
     if source.is_full:
         hint = "Export the model itself: --to merged."
@@ -24,7 +24,7 @@ def adapter_parts(source: Source, tokenizer: Any, *, with_base: bool) -> Parts:
         )
     folder = source.checkpoint.path
     small = {**reading_files(source), CONFIG: (folder / CONFIG).read_bytes()}
-    if with_base:
+    if tokenizer is not None:
         small[GENERATION] = as_json(generation_settings(base_folder(source), tokenizer))
     weights = folder / ADAPTER
     return Parts({ADAPTER: partial(pieces_of, weights)}, weights.stat().st_size, small)

@@ -46,8 +46,6 @@ def _of_tokens(trained: Read, shipped: Read, before: Side, after: Side) -> str:
     """The texts are the same, their tokens are not."""
     if _is_doubled(trained.prompt_ids, shipped.prompt_ids, before.bos):
         return DOUBLED_BOS
-    if before.tokens != after.tokens:
-        return VOCABULARY
     marks = {
         token
         for token, piece in before.pieces.items()
@@ -59,7 +57,7 @@ def _of_tokens(trained: Read, shipped: Read, before: Side, after: Side) -> str:
         if len(before.pieces[token]) > 1
     ):
         return BROKEN_MARK
-    return OTHER_TOKENIZER
+    return OTHER_TOKENIZER if before.tokens == after.tokens else VOCABULARY
 
 
 def _is_doubled(trained: Sequence[int], shipped: Sequence[int], bos: int | None) -> bool:
@@ -111,6 +109,13 @@ def _marks_before(asked: Asked, read: Read) -> tuple[frozenset[str], frozenset[s
         if found and message["content"]:
             words[message["role"]] |= set(re.findall(r"\w+", mark))
     return frozenset(words["user"] - words["assistant"]), frozenset(words["assistant"] - words["user"])
+
+
+def cause_in_plain_text(before: Side, after: Side) -> str:
+    """Of a text that is read without a template."""
+    if after.plain_ids == [before.bos, *before.plain_ids]:
+        return ADDED_BOS
+    return MISSING_BOS if before.plain_ids == [before.bos, *after.plain_ids] else OTHER_TOKENIZER
 
 
 def cause_in_weights(before: Side, after: Side) -> str:

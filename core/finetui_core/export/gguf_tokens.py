@@ -37,7 +37,10 @@ class Tokens:
 
 
 def tokens_of(folder: Path, rows: int) -> Tokens:
-    """The tokens of a checkpoint's tokenizer.json, with unused ones up to `rows`. Raises InputError for another kind."""
+    """The tokens of a checkpoint's tokenizer.json, with unused ones up to `rows`.
+
+    Raises InputError for another kind of tokenizer.
+    """
     path = folder / "tokenizer.json"
     value = read_json(path, _MOST)
     model = value.get("model") or {}

@@ -191,8 +191,8 @@ def _conversations(with_system: bool) -> list[list[Message]]:
         _assistant("six"),
     ]
     contents = (
-        "Hello there", "Где? 荷物", "👍🏽 ok", "a {{ .Content }} b", "{% if x %} y", "line\nline\n\nline", "[INST] x [/INST]",
-        "<|im_end|> <|end|> </s>", "</think> so", "1204", "a" * 300,
+        "Hello there", "Где? 荷物", "👍🏽 ok", "a {{ .Content }} b", "{% if x %} y", "line\nline\n\nline",
+        "[INST] x [/INST]", "<|im_end|> <|end|> </s>", "</think> so", "1204", "a" * 300,
     )  # fmt: skip
     chats = [[*long[: 2 * turns], _user("last")] for turns in range(4)]
     chats += [[_user(one)] for one in contents]

@@ -1,8 +1,8 @@
 r"""The part of Go's template language that a Modelfile of ours uses, carried out.
 
-Written from the documentation of `text/template` (https://pkg.go.dev/text/template): actions in `{{ }}` with `{{-` and
-`-}}`, `if`, `else if`, `else`, `range $i, $m := …`, variables, fields, and the functions and, or, not, eq, ne, lt, le,
-gt, ge, len, index and slice. What is not known here is refused, never guessed.
+Written from the documentation of `text/template` (https://pkg.go.dev/text/template): actions in `{{ }}` with `{{-`
+and `-}}`, `if`, `else if`, `else`, `range $i, $m := …`, variables, fields, and the functions and, or, not, eq, ne,
+lt, le, gt, ge, len, index and slice. What is not known here is refused, never guessed.
 """
 
 import json

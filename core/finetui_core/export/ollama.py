@@ -13,7 +13,10 @@ from typing import Any
 from finetui_core.data.model_files import read_json
 from finetui_core.data.template import Unrenderable, chat_of
 from finetui_core.errors import InputError, Problem
-from finetui_core.export.go_from_jinja import GoTemplate, Show, go_template
+from finetui_core.export.beside import GENERATION, as_json
+from finetui_core.export.go_from_jinja import GoTemplate, Show, go_template, ollama_values
+from finetui_core.export.go_template import GoTemplateError, render_go
+from finetui_core.export.model_parts import Parts
 from finetui_core.export.prompts import Asked
 from finetui_core.export.side import Read, conversation_of, ids_of
 
@@ -41,7 +44,9 @@ _READ = re.compile(r'^TEMPLATE """(.*?)"""$', re.DOTALL | re.MULTILINE)
 def check_name(name: str) -> None:
     """Raise InputError for a name that Ollama does not take."""
     if not _NAME.fullmatch(name):
-        hint = "Say --name with letters, digits, dots, hyphens and underscores, such as support-bot or me/support-bot."
+        hint = (
+            "Say --name with letters, digits, dots, hyphens and underscores: support-bot, or me/support-bot."
+        )
         raise InputError(Problem(f"Ollama takes no model of the name {name!r}", "--name", hint))
 
 

@@ -146,9 +146,11 @@ def texts_compared(source: Source, trained: Trained, shipped: Side, tolerance: f
         specific = [cause for cause in named if cause not in (causes.WRONG_TEMPLATE, causes.OTHER_TOKENIZER)]
         return differs(source, trained, tolerance, [*specific, *named][0], first, differing)
     if trained.side.plain_ids != shipped.plain_ids:
-        doubled = [trained.side.bos, *trained.side.plain_ids] == shipped.plain_ids
-        cause = causes.ADDED_BOS if doubled else causes.OTHER_TOKENIZER
+        cause = causes.cause_in_plain_text(trained.side, shipped)
         return differs(source, trained, tolerance, cause, "a text without a template is read otherwise", 1)
+    if trained.side.tokens != shipped.tokens:
+        first = f"its tokenizer has {shipped.tokens:,} tokens, and the run's {trained.side.tokens:,}"
+        return differs(source, trained, tolerance, causes.VOCABULARY, first)
     return agrees(source, trained, tolerance, None)
 
 
@@ -273,7 +275,7 @@ def differs(
 
 
 def _parity(
-    source: Source, agrees: bool, says: str, trained: Trained, tolerance: float, **found: Any
+    source: Source, well: bool, says: str, trained: Trained, tolerance: float, **found: Any
 ) -> Parity:
     return Parity(
         agrees=well,

@@ -73,19 +73,16 @@ def export(source: Source, wanted: Wanted, told: Told) -> Exported:
     if wanted.converter is not None:
         gguf.check_converter(wanted.converter)
     told.phase("reading the run")
+    if wanted.target == "adapter" and not wanted.checked:
+        return _written(source, wanted, adapter_parts(source), "", told)
     reading = read_with(source.recipe)
     if wanted.target == "gguf":
         return _as_gguf(source, reading, wanted, told)
     parts = _parts(source, wanted, reading)
     command = _command(wanted, reading)
-    if command:
+    if wanted.target == "vllm":
         parts = replace(parts, small={**parts.small, COMMAND_FILE: f"{command}\n".encode()})
-    check_space(wanted.folder, parts.all_bytes)
-    told.phase("writing")
-    with staged(wanted.folder, _plan(source, wanted)) as staging:
-        _write(staging, parts, told)
-        put_all(staging, {CARD: _card(source, wanted, parts.notes)})
-    made = _exported(source, wanted, parts.all_bytes, parts.notes, command)
+    made = _written(source, wanted, parts, command, told)
     if wanted.checked:
         parity = check(source, wanted.folder, told.phase, _further(reading, wanted.folder))
         made = _with_parity(source, wanted, made, parity)
@@ -96,10 +93,27 @@ def export(source: Source, wanted: Wanted, told: Told) -> Exported:
     return made
 
 
+def _written(source: Source, wanted: Wanted, parts: Parts, command: str, told: Told) -> Exported:
+    check_space(wanted.folder, parts.all_bytes)
+    told.phase("writing")
+    with staged(wanted.folder, _plan(source, wanted)) as staging:
+        _write(staging, parts, told)
+        put_all(staging, {CARD: _card(source, wanted, parts.notes)})
+    return Exported(
+        target=wanted.target,
+        folder=str(wanted.folder),
+        run=source.run.id,
+        step=source.checkpoint.step,
+        bytes=parts.all_bytes,
+        notes=parts.notes,
+        command=command,
+    )
+
+
 def _parts(source: Source, wanted: Wanted, reading: Reading) -> Parts:
     tokenizer = reading.tokenizer
     if wanted.target == "adapter" or (wanted.target == "hub" and not source.is_full):
-        return adapter_parts(source, tokenizer, with_base=wanted.checked)
+        return adapter_parts(source, tokenizer)
     parts = whole_model(source, tokenizer)
     if wanted.target != "ollama":
         return parts
@@ -161,25 +175,13 @@ def _as_gguf(source: Source, reading: Reading, wanted: Wanted, told: Told) -> Ex
             assert wanted.converter is not None
             gguf.convert(staging, parts, wanted.converter)
         put_all(staging, {CARD: _card(source, wanted, notes)})
-    made = _exported(source, wanted, size, notes, "")
+    made = Exported(wanted.target, str(wanted.folder), source.run.id, source.checkpoint.step, size, notes)
     if not wanted.checked:
         return made
     told.phase("reading the file back")
     parity = gguf.check(source, reading, planned, wanted.folder)
     write_parity(wanted.folder, parity)
     return _with_parity(source, wanted, made, parity)
-
-
-def _exported(source: Source, wanted: Wanted, size: int, notes: tuple[str, ...], command: str) -> Exported:
-    return Exported(
-        target=wanted.target,
-        folder=str(wanted.folder),
-        run=source.run.id,
-        step=source.checkpoint.step,
-        bytes=size,
-        notes=notes,
-        command=command,
-    )
 
 
 def _card(source: Source, wanted: Wanted, notes: tuple[str, ...], parity: str = "") -> bytes:

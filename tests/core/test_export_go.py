@@ -3,11 +3,12 @@
 import json
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chat_families import FAMILIES, tokenizer_of
@@ -48,19 +49,24 @@ def reading(name: str) -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_family_has_a_go_form(name):
-    tokenizer = reading(name)
-    made = template_for(tokenizer, tokenizer.get_chat_template())
+    made = made_of(name)
     assert made.family == NAMES[name]
     assert made.adds_bos == bool(name != "default" and FAMILIES[name].bos and name != "zephyr")
     assert made.shows_system == (name not in ("mistral", "gemma"))
     assert made.keeps_spaces == (name not in ("llama_2", "llama_3", "gemma"))
 
 
+@cache
+def made_of(name: str) -> Any:
+    tokenizer = reading(name)
+    return template_for(tokenizer, tokenizer.get_chat_template())
+
+
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_it_says_the_same_of_any_conversation(data):
     name = data.draw(st.sampled_from(sorted(NAMES)))
-    tokenizer = reading(name)
-    made = template_for(tokenizer, tokenizer.get_chat_template())
+    tokenizer, made = reading(name), made_of(name)
     words = (
         st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=30)
         .map(str.strip)
@@ -84,7 +90,7 @@ def test_it_says_the_same_of_any_conversation(data):
             "{% for m in messages %}{{ m.role }}:{{ m.content.split('</think>')[-1] }}\n{% endfor %}",
             "depends",
         ),
-        ("{% for m in messages %}{{ loop.index }}{{ m.content }}\n{% endfor %}", "depends"),
+        ("{% for m in messages %}{{ loop.index }}{{ m.content }}\n{% endfor %}", "later turns"),
         ('{% for m in messages %}{{ m.content }}"""{% endfor %}', "three quotes"),
         ("{{ messages[-1].content }}", "order"),
     ],
@@ -163,8 +169,7 @@ def test_go_itself_says_the_same():
     cases = [{"Template": template, "Values": VALUES} for template, _ in GO]
     expected = [text for _, text in GO]
     for name in NAMES:
-        tokenizer = reading(name)
-        made = template_for(tokenizer, tokenizer.get_chat_template())
+        made = made_of(name)
         for turns in range(6):
             for system in (False, True):
                 messages = [{"role": ROLES[at % 2], "content": f"{{{{ x }}}}\n{at}"} for at in range(turns)]

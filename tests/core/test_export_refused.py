@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -158,7 +158,7 @@ def test_full_fine_tuning_has_no_adapter_and_gpt_2_no_place_in_ollama(tmp_path, 
 class FakeHub:
     """What stands between ftui and the hub: keeps what it is asked."""
 
-    asked: list[tuple[str, Any]] = []
+    asked: ClassVar[list[tuple[str, Any]]] = []
     fails = False
 
     def __init__(self, token: str) -> None:

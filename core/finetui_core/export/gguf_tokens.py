@@ -111,7 +111,7 @@ def tokenizer_from(tokens: Tokens) -> Any:
     from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
 
     vocabulary = {text: number for number, text in enumerate(tokens.texts)}
-    merges = [tuple(one.split(" ", 1)) for one in tokens.merges]
+    merges = [(first, second) for first, _, second in (one.partition(" ") for one in tokens.merges)]
     made = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=tokens.pre == "llama-bpe"))
     byte_level = pre_tokenizers.ByteLevel
     pattern = next((one for one, name in _SPLITS.items() if name == tokens.pre), None)

@@ -40,13 +40,13 @@ class Parts:
     """An export before it is written: large files by name, small ones, and sentences for the person."""
 
     large: Mapping[str, Content]
-    bytes: int
+    large_bytes: int
     small: Mapping[str, bytes]
     notes: tuple[str, ...] = ()
 
     @property
     def all_bytes(self) -> int:
-        return self.bytes + sum(map(len, self.small.values()))
+        return self.large_bytes + sum(map(len, self.small.values()))
 
 
 def whole_model(source: Source, tokenizer: Any) -> Parts:

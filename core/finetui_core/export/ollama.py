@@ -123,7 +123,7 @@ def ollama_parts(parts: Parts, made: GoTemplate, tokenizer: Any, context: int | 
     if tokenizer.bos_token_id is not None and not made.adds_bos:  # Ollama would put it before every prompt
         reading = json.loads(parts.small[TOKENIZER])
         small[TOKENIZER] = as_json({**reading, "add_bos_token": False})
-    return Parts(parts.large, parts.bytes, small, (*parts.notes, *notes_of(made)))
+    return Parts(parts.large, parts.large_bytes, small, (*parts.notes, *notes_of(made)))
 
 
 def reads_in_ollama(

@@ -14,6 +14,7 @@ from finetui_core.export import gguf, hub, ollama
 from finetui_core.export.adapter import adapter_parts
 from finetui_core.export.adapter_file import CONFIG
 from finetui_core.export.card import CARD, card_of
+from finetui_core.export.gguf_file import FILE
 from finetui_core.export.model_parts import Content, Parts, whole_model
 from finetui_core.export.parity import Further, Parity, check, write_parity
 from finetui_core.export.source import Source, trained_template
@@ -143,7 +144,7 @@ def _write(staging: Staging, parts: Parts, told: Told) -> None:
         begun = done
 
         def so_far(count: int, name: str = name, begun: int = begun) -> None:
-            told.written(name, begun + count, parts.bytes)
+            told.written(name, begun + count, parts.large_bytes)
 
         if not put(staging, name, _counted(content, so_far)):
             told.phase(f"kept what was written: {name}")
@@ -206,12 +207,12 @@ def _further(reading: Reading, folder: Path) -> Further | None:
 
 def check_again(source: Source, folder: Path, told: Told) -> Parity:
     """The check of a folder that was exported before, whatever for. Raises InputError where it is none."""
-    known = (CONFIG, "config.json", gguf.FILE)
+    known = (CONFIG, "config.json", FILE)
     if not any((folder / name).is_file() for name in known):
         hint = "Name a folder that ftui export has made."
         raise InputError(Problem("there is no exported model in it", str(folder), hint))
     reading = read_with(source.recipe)
-    if not (folder / gguf.FILE).is_file():
+    if not (folder / FILE).is_file():
         return check(source, folder, told.phase, _further(reading, folder))
     parity = gguf.check(source, reading, gguf.plan(source, reading, source.run.id), folder)
     write_parity(folder, parity)

@@ -116,8 +116,14 @@ def _another_token(tokenizer: dict[str, Any]) -> None:
     tokenizer["added_tokens"].append({"id": 2560, "content": "order", **plain})
 
 
-def _broken_mark(tokenizer: dict[str, Any]) -> None:
-    tokenizer["added_tokens"] = [one for one in tokenizer["added_tokens"] if one["content"] != "<|user|>"]
+def _broken_mark(folder: Path, run: RunPaths) -> None:
+    mark = "<|user|>"
+
+    def of_tokenizer(value: dict[str, Any]) -> None:
+        value["added_tokens"] = [one for one in value["added_tokens"] if one["content"] != mark]
+
+    _json("tokenizer.json", of_tokenizer)(folder, run)
+    _json("tokenizer_config.json", lambda one: one["extra_special_tokens"].remove(mark))(folder, run)
 
 
 FAULTS = {
@@ -152,7 +158,7 @@ FAULTS = {
     "answers do not end": Planted(
         "merged", _json("generation_config.json", lambda one: one.update(eos_token_id=1)), causes.NOT_STOPPING
     ),
-    "a turn mark in pieces": Planted("merged", _json("tokenizer.json", _broken_mark), causes.BROKEN_MARK),
+    "a turn mark in pieces": Planted("merged", _broken_mark, causes.BROKEN_MARK),
     "a token more": Planted("merged", _json("tokenizer.json", _another_token), causes.VOCABULARY),
     "fewer merges": Planted(
         "merged",

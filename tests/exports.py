@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from finetui_core.cli.main import main
 from finetui_core.export import child, parity
@@ -41,10 +43,12 @@ def trained(folder: Path, architecture: str = "llama", *overrides: str) -> RunPa
     return paths
 
 
-def sample_run(folder: Path, *overrides: str) -> RunPaths:
+def sample_run(folder: Path, *overrides: str, dtype: torch.dtype = torch.float32) -> RunPaths:
     """A run of the sample model, which has a start token, turn marks and a chat template of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(TINY_LLAMA, folder / "model", dirs_exist_ok=True)
+    weights = folder / "model" / "model.safetensors"
+    save_file({name: one.to(dtype) for name, one in load_file(weights).items()}, weights, {"format": "pt"})
     write_rows(folder / "train.jsonl", 8)
     recipe = folder / "recipe.toml"
     text = """

@@ -43,7 +43,7 @@ def adapter_on(base: Path, folder: Path, *, grown: int = 0, **options: Any) -> A
         for parameter in tuned.parameters():
             if parameter.requires_grad:
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    tuned.save_pretrained(folder)
+    tuned.save_pretrained(folder, save_embedding_layers=False)
     return tuned.eval()
 
 

@@ -37,7 +37,7 @@ def test_the_modelfile(exported):
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        (("<|user|>", "<|bos|><|user|>"), causes.WRONG_TEMPLATE),
+        (("<|user|>", "<|bos|><|user|>"), causes.DOUBLED_BOS),
         (('TEMPLATE """', 'TEMPLATE """<|bos|>'), causes.DOUBLED_BOS),
         (('{{ if and $last (ne .Role "assistant") }}<|assistant|>{{ end }}', ""), causes.NO_QUESTION_MARK),
         (('"system" }}<|system|>{{ .Content }}<|end|>', '"system" }}'), causes.LOST_SYSTEM),

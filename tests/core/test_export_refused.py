@@ -1,10 +1,14 @@
 """What cannot be exported: one sentence with a way out, exit code 2, and nothing half-written."""
 
+import base64
 import errno
 import fcntl
+import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -155,57 +159,83 @@ def test_full_fine_tuning_has_no_adapter_and_gpt_2_no_place_in_ollama(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
-class FakeHub:
-    """What stands between ftui and the hub: keeps what it is asked."""
+class FakeHub(BaseHTTPRequestHandler):
+    """The hub as far as a small upload asks it: keeps what it is asked."""
 
-    asked: ClassVar[list[tuple[str, Any]]] = []
-    fails = False
+    asked: ClassVar[list[tuple[str, str, bytes]]] = []
+    refuses = False
 
-    def __init__(self, token: str) -> None:
-        self.asked.append(("token", token))
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.asked.append((self.path, self.headers.get("Authorization", ""), body))
+        if self.path.endswith("/create"):
+            return self._answer({"url": "https://huggingface.co/me/bot"})
+        if self.path.endswith("/preupload/main"):
+            files = [
+                {**one, "uploadMode": "regular", "shouldIgnore": False} for one in json.loads(body)["files"]
+            ]
+            return self._answer({"files": files})
+        if self.refuses:
+            return self._answer({"error": f"no room for {self.headers.get('Authorization')}"}, 403)
+        url = "https://huggingface.co/me/bot/commit/1"
+        return self._answer({"success": True, "commitUrl": url, "commitOid": "1" * 40})
 
-    def create_repo(self, name: str, **options: Any) -> str:
-        self.asked.append(("create", {"name": name, **options}))
-        return f"https://huggingface.co/{name}"
+    def do_GET(self) -> None:
+        self._answer({"id": "me/bot", "sha": "0" * 40, "siblings": []})
 
-    def upload_folder(self, **options: Any) -> None:
-        self.asked.append(("upload", options))
-        if self.fails:
-            raise OSError(f"refused for {os.environ['HF_TOKEN']}")
+    def _answer(self, value: Any, code: int = 200) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: Any) -> None:
+        pass
 
 
 @pytest.fixture
 def fake_hub(monkeypatch):
-    import huggingface_hub
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", FakeHub)
+    server = HTTPServer(("127.0.0.1", 0), FakeHub)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
     monkeypatch.setattr(FakeHub, "asked", [])
-    monkeypatch.setattr(FakeHub, "fails", False)
+    monkeypatch.setattr(FakeHub, "refuses", False)
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    return FakeHub
+    yield FakeHub
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def test_it_is_published_privately_and_the_token_is_in_no_file(fake_hub, run, tmp_path, capsys, monkeypatch):
     exports.ask_here(monkeypatch)
     out = tmp_path / "out"
     assert exports.export(run, "--to", "hub", "--name", "me/bot", "--out", str(out)) == 0
-    asked = dict(fake_hub.asked)
-    assert asked["create"] == {"name": "me/bot", "private": True, "exist_ok": True, "repo_type": "model"}
-    assert asked["upload"]["folder_path"] == out and asked["upload"]["repo_id"] == "me/bot"
-    written = capsys.readouterr()
-    assert "https://huggingface.co/me/bot" in written.out
     token = os.environ["HF_TOKEN"]
+    created = next(body for path, _, body in fake_hub.asked if path.endswith("/create"))
+    assert json.loads(created)["private"] is True
+    assert {given for _, given, _ in fake_hub.asked} == {f"Bearer {token}"}
+    commit = next(body for path, _, body in fake_hub.asked if "/commit/" in path)
+    lines = [json.loads(line) for line in commit.splitlines()]
+    sent = {one["value"]["path"]: one["value"]["content"] for one in lines if one["key"] == "file"}
+    assert sent.keys() == {path.name for path in out.iterdir()}
+    assert base64.b64decode(sent["adapter_config.json"]) == (out / "adapter_config.json").read_bytes()
+    written = capsys.readouterr()
+    assert "https://huggingface.co/me/bot" in written.out or "me/bot" in written.out
     assert token not in written.out + written.err
     assert not any(token.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_a_hub_that_refuses_does_not_lose_the_export(fake_hub, run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(fake_hub, "fails", True)
+def test_a_hub_that_refuses_does_not_lose_the_export(fake_hub, run, tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(fake_hub, "refuses", True)
     out = tmp_path / "out"
     arguments = ["export", str(run.root), "--to", "hub", "--name", "me/bot", "--out", str(out), "--no-check"]
     assert main(arguments) == 1
-    written = capsys.readouterr().err
+    written = capfd.readouterr().err
     assert "the hub did not take it" in written and os.environ["HF_TOKEN"] not in written
     assert (out / "adapter_model.safetensors").is_file()
 

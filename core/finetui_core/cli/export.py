@@ -137,7 +137,7 @@ class _Progress:
 
     def written(self, name: str, done: int, total: int) -> None:
         due = time.monotonic() - self._told >= (0.1 if self._over else _TOLD_EVERY)
-        if not due and done < total:
+        if not due:
             return
         self._told = time.monotonic()
         if self._json:

@@ -79,7 +79,7 @@ def _front_matter(source: Source, target: str, licence: str) -> Iterator[str]:
     yield "---"
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         yield f"base_model: {name}"
-    yield f"library_name: {'peft' if target == 'adapter' else 'transformers'}"
+    yield f"library_name: {'peft' if target in ('adapter', 'hub') and not source.is_full else 'transformers'}"
     yield "pipeline_tag: text-generation"
     yield f"tags: [{'lora, ' if not source.is_full else ''}ftui]"
     if licence:

@@ -42,6 +42,14 @@ def cause_in_texts(asked: Asked, trained: Read, shipped: Read, before: Side, aft
     return _of_texts(asked, trained, shipped, before)
 
 
+def most_telling(named: Sequence[str]) -> str:
+    """The cause to tell of those that the differing prompts have: a lost part only where nothing else differs."""
+    lost = (LOST_SYSTEM, LOST_TOOLS)
+    others = [cause for cause in named if cause not in lost]
+    specific = [cause for cause in others if cause not in (WRONG_TEMPLATE, OTHER_TOKENIZER)]
+    return [*specific, *others, *named][0]
+
+
 def _of_tokens(trained: Read, shipped: Read, before: Side, after: Side) -> str:
     """The texts are the same, their tokens are not."""
     if _is_doubled(trained.prompt_ids, shipped.prompt_ids, before.bos):
@@ -105,8 +113,8 @@ def _marks_before(asked: Asked, read: Read) -> tuple[frozenset[str], frozenset[s
     words: dict[str, set[str]] = {"user": set(), "assistant": set(), "system": set()}
     rest = read.whole_text
     for message in (*asked.messages, {"role": "assistant", "content": asked.answer}):
-        mark, found, rest = rest.partition(message["content"])
-        if found and message["content"]:
+        mark, found, rest = rest.partition(message["content"]) if message["content"] else ("", "", rest)
+        if found:
             words[message["role"]] |= set(re.findall(r"\w+", mark))
     return frozenset(words["user"] - words["assistant"]), frozenset(words["assistant"] - words["user"])
 

@@ -2,11 +2,14 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 from finetui_core.errors import InputError, Problem, RunFailed, first_line
-from finetui_core.secrets import redact
+from finetui_core.runs.command import child_environment
+from finetui_core.secrets import redact, redact_output
 
 TOKEN = "HF_TOKEN"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
@@ -31,10 +34,25 @@ def check_hub(name: str) -> None:
 def publish(folder: Path, name: str, run: str) -> str:
     """Upload the files of an export into a repository that is private where it is new; returns its address.
 
-    Raises RunFailed where the hub refuses; the export stays.
+    A process of its own does it, since this one is kept from the network where the model is a folder. Raises
+    RunFailed where the hub refuses; the export stays.
     """
+    command = [sys.executable, "-m", "finetui_core.export.hub", str(folder), name, run]
+    environment = child_environment() | {"HF_HUB_DISABLE_TELEMETRY": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    ended = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    answer = (ended.stdout.splitlines() or [""])[-1]
+    if ended.returncode != 0:
+        why = redact(answer) or f"its process ended with code {ended.returncode}"
+        raise RunFailed(f"the hub did not take it: {why}\n    It is in {folder}.")
+    return answer
+
+
+def main(folder: str, name: str, run: str) -> int:
+    """Print the address, or why it failed."""
     from huggingface_hub import HfApi
 
+    redact_output()
     api: Any = HfApi(token=os.environ[TOKEN].strip())
     try:
         address = api.create_repo(name, private=True, exist_ok=True, repo_type="model")
@@ -42,7 +60,11 @@ def publish(folder: Path, name: str, run: str) -> str:
             repo_id=name, folder_path=folder, commit_message=f"Export of {run}", repo_type="model"
         )
     except Exception as error:  # of the network, of the hub
-        raise RunFailed(
-            f"the hub did not take it: {redact(first_line(error))}\n    It is in {folder}."
-        ) from error
-    return str(address)
+        print(first_line(error))
+        return 1
+    print(address)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

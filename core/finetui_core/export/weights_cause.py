@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from hashlib import file_digest
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from finetui_core.export import causes
 from finetui_core.export.adapter_file import CONFIG
 from finetui_core.export.side import logits_at
 from finetui_core.export.source import Source, base_folder
-from finetui_core.export.trained import Trained, unquantised
+from finetui_core.export.trained import Trained, checked_recipe
 from finetui_core.export.weights import shards_of
 from finetui_core.runs.checkpoints import Checkpoint, published, read
 from finetui_core.runs.manifest import MANIFEST, Unsound, decode
@@ -30,15 +31,20 @@ def cause_of_logits(
         return known
     if (folder / CONFIG).is_file() and _settings_differ(source, folder):
         return causes.SETTINGS
-    for label, other in _others(source, trained):
-        if all(
-            name in logits and float((one - logits[name]).abs().max()) <= tolerance
-            for name, one in other.items()
-        ):
-            return label
+    nearest, label = min(
+        ((_apart(other, logits), label) for label, other in _others(source, trained)), default=(inf, "")
+    )
+    if nearest <= tolerance or (trained.rounded and nearest < _apart(trained.rounded, logits) / 2):
+        return label
     if _is_coarser(source, folder):
         return causes.ROUNDING
     return causes.OTHER_WEIGHTS
+
+
+def _apart(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> float:
+    if expected.keys() != found.keys():
+        return inf
+    return max((float((one - found[name]).abs().max()) for name, one in expected.items()), default=inf)
 
 
 def _known_elsewhere(source: Source, folder: Path) -> str:
@@ -90,7 +96,7 @@ def _others(source: Source, trained: Trained) -> Iterator[tuple[str, dict[str, t
             with weights_of(loaded, "tuned") as (model, _):
                 yield f"{causes.STALE_WEIGHTS}: those of {one.path.name}", asked(loaded, model)
         return
-    loaded = load(unquantised(source), source.checkpoint.path)
+    loaded = load(checked_recipe(source), source.checkpoint.path)
     with weights_of(loaded, "base") as (model, _):
         yield causes.UNTUNED, asked(loaded, model)
     for one in sound:

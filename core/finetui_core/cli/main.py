@@ -31,6 +31,7 @@ COMMANDS = {
     "ctl": "tell a run what to do: checkpoint, pause, resume, evaluate, sample, stop, abort",
     "compare": "ask held-out rows of the untrained and the tuned model, and say whether it is better",
     "chat": "talk to the untrained and the tuned model side by side",
+    "export": "write the trained model for other programs, and check that it behaves as the run",
     "decide": "say whether to fine-tune, to look text up, or to mend the prompt, and why",
     "recipe": "write, check, show, compare and edit recipes; take them from other trainers, and give them to those",
     "preflight": "say before a run whether it fits, how long it takes and what it costs",

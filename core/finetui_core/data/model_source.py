@@ -4,6 +4,7 @@ A hub model is fetched into the hub's cache first, its small files before its we
 folder: what was checked is what is loaded, and nothing asks the network while it is loaded.
 """
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from finetui_core.recipe.remote_code import may_run_code
 _SMALL = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken")
 _CODE = ("*.py",)
 _INDEX_MOST = 32 << 20  # bytes
+_SAMPLE = 256 << 10  # bytes
 
 
 def model_folder(options: ModelOptions, *, with_weights: bool = False) -> Path:
@@ -49,6 +51,26 @@ def _fetched(options: ModelOptions, names: list[str]) -> Path:
         return Path(snapshot_download(options.name, revision=options.revision, allow_patterns=names))
     except Exception as error:  # of the network, of the hub, of the disk
         raise InputError(cannot_load(options.name, error)) from error
+
+
+def base_fingerprint(options: ModelOptions, folder: Path) -> str:
+    """Tells one model from another in milliseconds: a hub model by its commit, a folder by samples of its files.
+
+    Of a folder that is config.json, and of each weight file its size, its beginning, which names all tensors, and
+    pieces from the middle and the end.
+    """
+    if folder.parent.name == "snapshots":
+        return f"{options.name}@{folder.name}"
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        count = path.stat().st_size
+        digest.update(f"{path.name} {count} ".encode())
+        with path.open("rb") as file:
+            for start in (0, count // 2, max(0, count - _SAMPLE)):
+                file.seek(start)
+                digest.update(file.read(_SAMPLE))
+    digest.update((folder / "config.json").read_bytes())
+    return digest.hexdigest()
 
 
 def stay_offline(options: ModelOptions, *sources: str | None) -> None:

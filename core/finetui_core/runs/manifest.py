@@ -104,7 +104,7 @@ def verified(folder: Path) -> Manifest:
     if unknown := sorted(there - expected):
         raise Unsound(f"{unknown[0]} is in the folder but not in {MANIFEST}")
     for name, entry in manifest.files.items():
-        _compare(folder, name, entry)
+        compare_file(folder, name, entry)
     return manifest
 
 
@@ -135,7 +135,7 @@ def _paths_in(folder: Path) -> Iterable[str]:
         yield str(path.relative_to(folder))
 
 
-def _compare(folder: Path, name: str, entry: Entry) -> None:
+def compare_file(folder: Path, name: str, entry: Entry) -> None:
     """Raises Unsound where the file is not the one of the manifest."""
     descriptor = os.open(folder / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb", buffering=0) as stream:

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from finetui_core.data.model_source import base_fingerprint, model_folder
 from finetui_core.data.prepare import Prepared
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.options import Recipe
@@ -22,6 +23,7 @@ _HINTS = {
     "epoch come twice or not at all.",
     "val_sha256": "Put the validation data back as it was, or start a new run.",
     "replay_sha256": "Put the text to replay back as it was, or start a new run.",
+    "base": "Put the base model back as it was, or start a new run.",
     "processes": "Start as many processes as before (launch.nproc_per_node and launch.nnodes), or start a new run: "
     "with another number a step has another number of rows.",
     "sharding": "Set launch.sharding as it was: sums are added in another order otherwise.",
@@ -54,6 +56,7 @@ def circumstances(
         "rows": len(data.train),
         "val_sha256": data.report.val_sha256,
         "replay_sha256": file_digest(recipe.data.replay_text) if recipe.data.replay else None,
+        "base": None if recipe.train.method == "full" else _base(recipe),
         "processes": processes.count,
         "sharding": recipe.launch.sharding if processes.count > 1 else "none",
         "threads": torch.get_num_threads(),
@@ -62,6 +65,11 @@ def circumstances(
         "dtype": str(compute_dtype(recipe.model.dtype, device)).removeprefix("torch."),
         **{name: version(name) for name in COMPARED_LIBRARIES},
     }
+
+
+def _base(recipe: Recipe) -> str:
+    """An adapter belongs to one base; a full checkpoint has all weights itself."""
+    return base_fingerprint(recipe.model, model_folder(recipe.model, with_weights=True))
 
 
 def _device_name(device: torch.device) -> str:

@@ -7,6 +7,7 @@ each other. https://github.com/huggingface/safetensors#format
 import json
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from math import prod
 
 import torch
 
@@ -39,20 +40,32 @@ def content(
     Wide types come first and names are sorted, so that every tensor is aligned and the same tensors give the same
     bytes. Raises KeyError for a type that the format does not have.
     """
-    ordered = sorted(tensors.items(), key=lambda pair: (-pair[1].element_size(), pair[0]))
+    described = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    return streamed(described, lambda name: fetch(name, tensors[name].detach()))
+
+
+def streamed(
+    described: Mapping[str, tuple[torch.dtype, tuple[int, ...]]], load: Callable[[str], torch.Tensor]
+) -> Iterator[bytes | memoryview]:
+    """As `content`, of tensors that `load` gives by name, each when its turn comes and not before.
+
+    `described` are their types and shapes, known beforehand. Raises ValueError where `load` gives another one.
+    """
+    ordered = sorted(described, key=lambda name: (-described[name][0].itemsize, name))
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for name, tensor in ordered:
-        start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {
-            "dtype": _TYPES[tensor.dtype],
-            "shape": list(tensor.shape),
-            "data_offsets": [start, end],
-        }
+    for name in ordered:
+        dtype, shape = described[name]
+        start, end = end, end + prod(shape) * dtype.itemsize
+        header[name] = {"dtype": _TYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     yield struct.pack("<Q", len(text)) + text
-    for name, tensor in ordered:
-        if tensor.numel():
-            flat = fetch(name, tensor.detach()).to("cpu").contiguous().reshape(-1)
-            yield memoryview(flat.view(torch.uint8).numpy())
+    for name in ordered:
+        if not prod(described[name][1]):
+            continue
+        tensor = load(name)
+        if (tensor.dtype, tuple(tensor.shape)) != described[name]:
+            raise ValueError(f"{name} is {tensor.dtype} {tuple(tensor.shape)}, not {described[name]}")
+        flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+        yield memoryview(flat.view(torch.uint8).numpy())

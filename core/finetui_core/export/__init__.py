@@ -1,0 +1,1 @@
+"""What a run has trained, as files that other programs load, and the proof that they behave as it did."""

@@ -1,0 +1,65 @@
+"""The weight files of a model folder: which tensors are in which file, without reading them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+
+from finetui_core.data.model_files import INDEX, WEIGHTS, read_json, shard_names
+
+Described = tuple[torch.dtype, tuple[int, ...]]
+_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+_INDEX_MOST = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """`files` by name: the tensors in each, by name, with type and shape."""
+
+    folder: Path
+    files: Mapping[str, Mapping[str, Described]]
+
+    @property
+    def tensors(self) -> dict[str, Described]:
+        return {name: one for file in self.files.values() for name, one in file.items()}
+
+    @property
+    def bytes(self) -> int:
+        return sum(bytes_of(one) for one in self.tensors.values())
+
+
+def bytes_of(described: Described) -> int:
+    dtype, shape = described
+    return dtype.itemsize * prod(shape)
+
+
+def shards_of(folder: Path) -> Shards:
+    """The weights of a model folder that was looked through (`check_model_files`)."""
+    index = folder / INDEX
+    names = [WEIGHTS] if (folder / WEIGHTS).is_file() else shard_names(read_json(index, _INDEX_MOST), index)
+    return Shards(folder, {name: _described(folder / name) for name in names})
+
+
+def _described(path: Path) -> dict[str, Described]:
+    found: dict[str, Described] = {}
+    with safe_open(path, "pt") as file:
+        for name in file.keys():  # noqa: SIM118 - it is no mapping
+            one = file.get_slice(name)
+            found[name] = _TYPES[one.get_dtype()], tuple(one.get_shape())
+    return found

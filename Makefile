@@ -11,7 +11,7 @@ export HF_HUB_OFFLINE ?= 1
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell pip config get global.find-links 2>/dev/null))
 # `auto` takes the torch build that fits the driver: CUDA on a GPU machine, CPU elsewhere.
 TORCH_BACKEND ?= $(if $(strip $(UV_FIND_LINKS)),,auto)
-INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e '.[train,hosted]' --group dev
+INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e '.[train,hosted,gguf]' --group dev
 
 # The other trainers, for tests/benchmarks/trainers: an environment each, with torch for the processor.
 PEERS ?= .venv-peers
@@ -52,7 +52,7 @@ format: $(VENV)/.ready
 	$(BIN)/ruff format .
 
 lock: $(VENV)/.ready
-	UV_FIND_LINKS= $(UV) pip compile -q --universal --python-version 3.11 --extra train --extra hosted --group dev \
+	UV_FIND_LINKS= $(UV) pip compile -q --universal --python-version 3.11 --extra train --extra hosted --extra gguf --group dev \
 	  --no-annotate --no-header -c torch.pin pyproject.toml -o constraints.txt
 
 peers: $(PEERS)/trl/.ready $(PEERS)/llamafactory/.ready $(PEERS)/litgpt/.ready

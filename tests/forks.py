@@ -32,7 +32,7 @@ _context = multiprocessing.get_context("forkserver")
 
 def warm_up() -> None:
     """Start the fork server, if it does not run yet; the first child waits for its imports (seconds)."""
-    if forkserver._forkserver._forkserver_pid is not None:  # type: ignore[attr-defined]
+    if _lives():
         return
     before = dict(os.environ)
     os.environ |= {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -42,6 +42,20 @@ def warm_up() -> None:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _lives() -> bool:
+    """Whether the fork server runs. One that a test has ended and waited for is forgotten: asking it would raise."""
+    server: Any = forkserver._forkserver  # type: ignore[attr-defined]
+    if server._forkserver_pid is None:
+        return False
+    try:
+        ended = os.waitid(os.P_PID, server._forkserver_pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_pid = server._forkserver_alive_fd = server._forkserver_address = None
+        return False
+    return ended is None
 
 
 def start(body: Callable[..., int], log: Path, *arguments: Any) -> Any:

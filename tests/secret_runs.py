@@ -75,9 +75,13 @@ def captured() -> Iterator[tuple[io.StringIO, io.StringIO]]:
         and (logger.name == "transformers" or handler.stream in before)  # or that of an earlier test
     ]
     streams = [handler.setStream(sys.stderr) for handler in handlers]  # made before the trainer's streams
+    library = logging.getLogger("transformers")
+    level = library.level
+    library.setLevel(logging.WARNING)  # an earlier test may have made it quieter
     try:
         yield out, err
     finally:
+        library.setLevel(level)
         sys.stdout.flush()
         sys.stderr.flush()
         for handler, stream in zip(handlers, streams, strict=True):

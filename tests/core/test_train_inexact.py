@@ -37,6 +37,20 @@ def view_of(paths: RunPaths) -> RunView:
     return view
 
 
+def test_another_base_under_an_adapter_is_refused(tmp_path: Path) -> None:
+    recipe = write_project(tmp_path)
+    paths = new_run(recipe, "eval.meters=false")
+    die(paths, 1, "metric", 5)
+    weights = tmp_path / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert train_here(paths, 2) == 2
+    (error,) = events(paths, "error")
+    problem = Problem(**error["problems"][0])
+    assert problem.what.startswith("base was ") and "Put the base model back" in problem.hint
+
+
 def test_other_rows_are_refused_and_taken_only_on_request(tmp_path: Path) -> None:
     recipe = write_project(tmp_path)
     undisturbed, paths = (new_run(recipe, "eval.meters=false") for _ in range(2))

@@ -38,6 +38,7 @@ COMMANDS = (
     ["preflight", "recipe.toml", "--probe"],
     ["train", "recipe.toml", *SETS, "--runs", "runs"],
     ["compare", "latest", "--runs", "runs", "--max-rows", "2", "--max-new-tokens", "2"],
+    ["export", "latest", "--runs", "runs", "--out", "out"],
 )
 CONNECTS = "import socket; s = socket.socket(); s.settimeout(0.1); s.connect_ex(('192.0.2.1', 80))"
 

@@ -36,12 +36,6 @@ def test_no_token_id_differs_and_no_logit(run, architecture, method, target, tmp
     assert modes == {0o600} and stat.S_IMODE(out.stat().st_mode) == 0o700
 
 
-def test_the_check_loads_the_files_in_a_process_of_its_own(run, tmp_path, capsys):
-    out = tmp_path / "out"
-    assert exports.export(run("llama", "lora"), "--to", "adapter", "--out", str(out), "--json") == 0
-    assert exports.told(capsys)["parity"]["agrees"]
-
-
 def test_the_merged_model_needs_nothing_but_transformers(run, tmp_path):
     out = tmp_path / "out"
     assert exports.export(run("llama", "lora"), "--to", "merged", "--out", str(out), "--no-check") == 0

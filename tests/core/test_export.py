@@ -141,3 +141,10 @@ def test_the_card_tells_where_it_is_from_and_no_secret(run, tmp_path, monkeypatc
     assert (
         "hf_abc" not in card and str(paths.root.parents[2]) not in card and os.environ["HF_TOKEN"] not in card
     )
+
+
+def test_the_card_of_full_fine_tuning_tells_the_licence_of_its_base(run, tmp_path):
+    paths, out = run("llama", "full"), tmp_path / "out"
+    (paths.root.parents[1] / "model" / "README.md").write_text("---\nlicense: mit\n---\n")
+    exports.export(paths, "--to", "merged", "--out", str(out), "--no-check")
+    assert "- of the base model: mit" in (out / "README.md").read_text()

@@ -66,7 +66,7 @@ _LIMITS = (
 def base_licence(source: Source) -> str:
     """As the base's own card states it, or ""."""
     try:
-        text = content_of(Path(source.recipe.model.name) / CARD).decode("utf-8", "replace")
+        text = content_of(Path(source.base) / CARD).decode("utf-8", "replace")
     except (OSError, ValueError):
         return ""
     head = text.split("\n---", 1)[0] if text.startswith("---") else ""
@@ -90,7 +90,7 @@ def _front_matter(source: Source, target: str, licence: str) -> Iterator[str]:
 
 def _base_name(source: Source) -> str:
     """A hub model's name, a folder's last part: where it lies is nobody's business."""
-    name = _identity(source).get("model") or source.recipe.model.name
+    name = _identity(source).get("model") or source.base
     return _plain(Path(name).name if Path(name).is_absolute() or Path(name).exists() else name)
 
 

@@ -4,6 +4,7 @@ The run is loaded as ftui evaluates it, its base with the adapter or its own wei
 afresh in a process of their own by plain transformers and peft.
 """
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from finetui_core.export.weights_cause import cause_of_logits
 from finetui_core.files import private_folder, write_atomically
 from finetui_core.recipe.remote_code import may_run_code
 from finetui_core.runs.command import child_environment
+from finetui_core.train.shortage import free_cached
 
 PARITY = "parity.json"
 TOLERANCE = {"float32": 1e-4, "float16": 0.06, "bfloat16": 0.5}
@@ -70,6 +72,8 @@ def check(
     stored = None if (folder / CONFIG).is_file() else _stored(source)
     coarser = stored is not None and TOLERANCE[str(stored).removeprefix("torch.")] > TOLERANCE["float32"]
     trained = trained_side(source, stored if coarser and not source.is_full else None)
+    gc.collect()  # the two sides are never in memory together
+    free_cached()
     told("asking the exported files, loaded afresh")
     names = {trained.dtype, str(stored or torch.float32).removeprefix("torch.")}
     found = _compared(source, folder, trained, max(TOLERANCE[name] for name in names), further)

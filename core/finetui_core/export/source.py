@@ -19,11 +19,16 @@ _STEP = re.compile(r"(?:step-)?0*(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A run and the checkpoint that is exported. The recipe's chat template is the one that was trained."""
+    """A run and the checkpoint that is exported.
+
+    The recipe's chat template is the one that was trained, and its model that of a full checkpoint; `base` is the
+    model that the run began with, as its recipe names it.
+    """
 
     run: RunPaths
     recipe: Recipe
     checkpoint: Checkpoint
+    base: str
 
     @property
     def is_full(self) -> bool:
@@ -52,7 +57,7 @@ def source_of(wanted: str, runs: Path, checkpoint: str) -> Source:
     if checkpoint == "latest":
         newest, _ = newest_valid(subject.run.checkpoints)
         chosen = newest or chosen
-    return Source(subject.run, _as_trained(subject.recipe, chosen), chosen)
+    return Source(subject.run, _as_trained(subject.recipe, chosen), chosen, subject.recipe.model.name)
 
 
 def _as_trained(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:

@@ -88,7 +88,7 @@ def not_agreed(pin: str) -> Problem:
     return Problem(
         "the model brings Python code of its own, which would run with all your rights, and nobody agreed to it",
         model_named(pin),
-        f"Read that code; to run this version of it, add to ftui train, resume or compare: {CONSENT} {pin}",
+        f"Read that code; to run this version of it, add to ftui train, resume, compare or export: {CONSENT} {pin}",
     )
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from hashlib import blake2b
 from pathlib import Path
 
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import finetui_core
 from finetui_core.data.conversation import Conversation, Message, TextDocument
-from finetui_core.data.split import prompt_digest, split
+from finetui_core.data.split import prompt_digest, split, whole_groups
 
 
 def ask(prompt: str, answer: str) -> Conversation:
@@ -36,6 +37,34 @@ def test_equal_prompts_stay_together_and_no_row_is_lost(
     groups = len({prompt_digest(row) for row in rows})
     assert bool(val) == (fraction > 0 and groups >= 2)
     assert bool(train) == bool(rows)
+
+
+def plainly_kept_apart(digests: list[bytes], fraction: float, seed: int) -> set[int]:
+    """The rule written out: whole groups in an order that the seed draws, up to the share."""
+    groups: dict[bytes, list[int]] = {}
+    for index, digest in enumerate(digests):
+        groups.setdefault(digest, []).append(index)
+    if fraction <= 0 or len(groups) < 2:
+        return set()
+    drawn = sorted(groups, key=lambda digest: blake2b(digest, key=str(seed).encode()).digest())
+    room = max(1, round(fraction * len(digests)))
+    chosen: set[int] = set()
+    for digest in drawn:
+        if len(chosen) + len(groups[digest]) <= room:
+            chosen.update(groups[digest])
+    return chosen or set(groups[min(drawn, key=lambda digest: len(groups[digest]))])
+
+
+DIGESTS = st.integers(1, 16).flatmap(
+    lambda width: st.lists(st.lists(st.sampled_from([0, 1, 255]), min_size=width, max_size=width).map(bytes))
+)
+
+
+@given(DIGESTS, st.floats(0, 0.5), st.integers(0, 2**32))
+def test_the_choice_is_that_of_the_rule_also_for_digests_that_end_in_zeros(
+    digests: list[bytes], fraction: float, seed: int
+) -> None:
+    assert whole_groups(digests, fraction, seed) == plainly_kept_apart(digests, fraction, seed)
 
 
 def test_the_share_and_the_order_are_kept() -> None:

@@ -18,10 +18,11 @@ from transformers import (
 )
 from transformers.models.auto import AutoModelForCausalLM
 
+from finetui_core.preflight.activations import MOST_FUSED_DROPOUT
 from finetui_core.train.attention import attention
 from finetui_core.train.forward import attention_for, packed_pass, padded_pass, summed_loss
 from finetui_core.train.fused import products
-from finetui_core.train.fused.dropout import MOST, add_elsewhere, draw_zeros, with_zeros
+from finetui_core.train.fused.dropout import add_elsewhere, draw_zeros, with_zeros
 from finetui_core.train.fused.linear import Product
 from finetui_core.train.fused.lora import AdaptedLinear
 from finetui_core.train.fused.norm import RootMeanSquareNorm, fuse_norms
@@ -185,7 +186,7 @@ def test_gradients_of_a_product_and_of_a_norm() -> None:
         )
 
 
-@given(st.integers(1, 4000), st.floats(1e-4, MOST), st.integers(0, 2**32))
+@given(st.integers(1, 4000), st.floats(1e-4, MOST_FUSED_DROPOUT), st.integers(0, 2**32))
 @settings(max_examples=60, deadline=None)
 def test_zeros_lie_inside_ascend_and_follow_from_the_seed(size: int, share: float, seed: int) -> None:
     torch.manual_seed(seed)

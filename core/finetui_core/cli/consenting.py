@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from finetui_core.cli.say import talk
+from finetui_core.cli.say import talk, typed
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.remote_code import CONSENT, agree, consent_for, model_named, not_agreed, pin_of
@@ -50,9 +50,5 @@ def _ask(pin: str) -> None:
         "keys, and send them away. Having read it, type the model's name to agree;\n"
         "anything else stops here."
     )
-    try:
-        typed = input("> ")
-    except EOFError:
-        typed = ""
-    if typed.strip() != name:
+    if typed() != name:
         raise InputError(Problem("nobody agreed to the model's own code", name, "Nothing was started."))

@@ -10,8 +10,8 @@ from typing import Any
 from finetui_core.cli.data_export import add_max_tokens, said
 from finetui_core.cli.follow import clear_line, show_line
 from finetui_core.cli.hosting import add_place, add_runs, follow_run, provider_faults, root_of
-from finetui_core.cli.say import talk
-from finetui_core.data.chat_limits import ChatFile, check_chat_file
+from finetui_core.cli.say import talk, typed
+from finetui_core.data.chat_limits import ChatFile, check_chat_file, unlisted
 from finetui_core.errors import InputError, Problem, RunFailed
 from finetui_core.hosted.client import Client, connect
 from finetui_core.hosted.persisting import Clock
@@ -92,11 +92,7 @@ def _checked(options: argparse.Namespace) -> ChatFile:
         (file, check_chat_file(file, options.max_tokens)) for file in (options.file, options.val) if file
     ]
     problems = [problem for _, found in looked for problem in found.problems]
-    more = [
-        Problem(f"{found.more:,} more faults of rows are not listed", file)
-        for file, found in looked
-        if found.more
-    ]
+    more = [problem for file, found in looked for problem in unlisted(file, found)]
     if problems:
         raise InputError([*problems, *more])
     return looked[0][1]
@@ -119,11 +115,7 @@ def _agree(*, yes: bool) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise InputError(Problem("nobody agreed to the cost", "--yes", "Agree at a terminal, or with --yes."))
     talk("Nothing was sent yet. Type yes to send the rows and to pay for the job; anything else stops here.")
-    try:
-        typed = input("> ")
-    except EOFError:
-        typed = ""
-    if typed.strip().lower() != "yes":
+    if typed().lower() != "yes":
         raise InputError(Problem("nobody agreed to the cost", "", "Nothing was sent."))
 
 

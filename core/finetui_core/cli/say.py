@@ -19,6 +19,14 @@ def talk(text: str = "") -> None:
     print(visible(text, keep="\n"), file=sys.stderr, flush=True)
 
 
+def typed() -> str:
+    """What the person types on one line, without the blanks around it; "" where the input has ended."""
+    try:
+        return input("> ").strip()
+    except EOFError:
+        return ""
+
+
 def data(text: str) -> None:
     """One line of the answer, on stdout: it may be the user's own text, so only known values are kept back."""
     print(visible(redact_values(text), keep="\n"), flush=True)

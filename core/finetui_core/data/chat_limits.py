@@ -87,8 +87,12 @@ def write_chat_file(source: str, file: BinaryIO) -> ChatFile:
 def refuse_faults(source: str, found: ChatFile) -> None:
     """Raise InputError with everything that the provider would refuse."""
     if found.problems:
-        more = [Problem(f"{found.more:,} more faults of rows are not listed", source)] if found.more else []
-        raise InputError([*found.problems, *more])
+        raise InputError([*found.problems, *unlisted(source, found)])
+
+
+def unlisted(source: str, found: ChatFile) -> list[Problem]:
+    """That more faults were found than are listed, where it is so."""
+    return [Problem(f"{found.more:,} more faults of rows are not listed", source)] if found.more else []
 
 
 def _passed(source: str, file: BinaryIO | None, most_tokens: int) -> ChatFile:

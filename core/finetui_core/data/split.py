@@ -27,33 +27,23 @@ def kept_for_validation(rows: Sequence[Row], val_fraction: float, seed: int) -> 
 
 
 def whole_groups(digests: Sequence[bytes], val_fraction: float, seed: int) -> set[int]:
-    """The indices that are kept apart, so that equal digests stay together.
+    """`kept_apart` for digests of one length, as the indices of what is kept apart."""
+    if not digests:
+        return set()
+    rows = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
+    return set(np.flatnonzero(kept_apart(rows, val_fraction, seed)).tolist())
+
+
+def kept_apart(digests: NDArray[np.uint8], val_fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Which rows are kept apart, so that equal digests stay together: a mask [rows] for digests [rows, bytes].
 
     The choice depends on `seed` and the digests alone, not on the process. Val takes whole groups up to
     `val_fraction` of the rows, and at least one group where there are two.
     """
-    groups: dict[bytes, list[int]] = {}
-    for index, digest in enumerate(digests):
-        groups.setdefault(digest, []).append(index)
-    if val_fraction <= 0 or len(groups) < 2:
-        return set()
-    target = max(1, round(val_fraction * len(digests)))
-    shuffled = sorted(groups, key=lambda digest: hashlib.blake2b(digest, key=str(seed).encode()).digest())
-    chosen: set[int] = set()
-    for digest in shuffled:
-        if len(chosen) + len(groups[digest]) <= target:
-            chosen.update(groups[digest])
-    if not chosen:
-        chosen.update(groups[min(shuffled, key=lambda digest: len(groups[digest]))])
-    return chosen
-
-
-def kept_apart(digests: NDArray[np.uint8], val_fraction: float, seed: int) -> NDArray[np.bool_]:
-    """`whole_groups` of digests in an array [rows, 16], as a mask [rows]; it takes less memory for many rows."""
     apart = np.zeros(len(digests), dtype=bool)
     if val_fraction <= 0 or not len(digests):
         return apart
-    as_texts = np.ascontiguousarray(digests).view("S16").ravel()  # two are equal where all their bytes are
+    as_texts = np.ascontiguousarray(digests).view(f"S{digests.shape[1]}").ravel()  # equal where all bytes are
     _, first, group_of, sizes = np.unique(
         as_texts, return_index=True, return_inverse=True, return_counts=True
     )

@@ -18,7 +18,6 @@ from finetui_core.train.checkpoint import ADAPTER, OPTIMIZER, SCALER, STATE, WEI
 GENERATION = "generation_config.json"
 _NOT_READING = {ADAPTER, CONFIG, GENERATION, MANIFEST, OPTIMIZER, SCALER, STATE, WEIGHTS, "config.json"}
 _SHORT = (Message("user", "Hello"), Message("assistant", "Hello"))
-_MOST = 64 << 20
 
 
 def reading_files(source: Source) -> dict[str, bytes]:

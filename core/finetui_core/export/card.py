@@ -20,6 +20,7 @@ from finetui_core.text import visible
 from finetui_core.wording import loss, perplexity
 
 CARD = "README.md"
+Record = Mapping[str, Any]
 _NOT_STATED = "not stated"
 _LICENCE = re.compile(r"^license:\s*[\"']?([A-Za-z0-9][A-Za-z0-9.+_ -]{0,60})", re.MULTILINE)
 _MOST_RESULT = 64 << 20
@@ -36,7 +37,7 @@ _TOLD = {
 
 def card_of(source: Source, target: str, notes: Sequence[str], parity: str = "") -> str:
     """README.md of an export; `parity` is the sentence of its check. It holds no secret and no path."""
-    licence = base_licence(source)
+    licence, evaluations = base_licence(source), _evaluations(source)
     lines = [
         *_front_matter(source, target, licence),
         f"# {_plain(source.run.id)}",
@@ -47,8 +48,8 @@ def card_of(source: Source, target: str, notes: Sequence[str], parity: str = "")
         parity or "The export was not checked against the run.",
         *_section("Data", _data(source)),
         *_section("Recipe", _recipe(source.recipe)),
-        *_section("How good it is", _results(source)),
-        *_section("What it may have forgotten", _forgetting(source)),
+        *_section("How good it is", _results(source, evaluations)),
+        *_section("What it may have forgotten", _forgetting(source, evaluations)),
         *_section("Limits", [*(f"- {note}" for note in notes), *_LIMITS]),
         *_section(
             "Licences", [f"- of the base model: {licence or _NOT_STATED}", f"- of the data: {_NOT_STATED}"]
@@ -137,9 +138,9 @@ def _recipe(recipe: Recipe) -> list[str]:
     return lines
 
 
-def _results(source: Source) -> list[str]:
+def _results(source: Source, evaluations: Sequence[Record]) -> list[str]:
     lines = []
-    record = _evaluation(source, source.checkpoint.step)
+    record = _at(evaluations, source.checkpoint.step)
     if record.get("eval_loss") is not None:
         lines.append(
             f"Validation loss {loss(record['eval_loss'])} (perplexity {perplexity(record['eval_loss'])}) over "
@@ -172,10 +173,10 @@ def _span(interval: Interval, form: str) -> str:
     return f"{interval.low:{form}} to {interval.high:{form}}"
 
 
-def _forgetting(source: Source) -> list[str]:
+def _forgetting(source: Source, evaluations: Sequence[Record]) -> list[str]:
     before, after = (
-        _evaluation(source, 0).get("probe_loss"),
-        _evaluation(source, source.checkpoint.step).get("probe_loss"),
+        _at(evaluations, 0).get("probe_loss"),
+        _at(evaluations, source.checkpoint.step).get("probe_loss"),
     )
     if before is None or after is None:
         return ["Not measured: the recipe names no text for it (eval.forgetting_probe)."]
@@ -184,13 +185,17 @@ def _forgetting(source: Source) -> list[str]:
     ]
 
 
-def _evaluation(source: Source, step: int) -> Mapping[str, Any]:
+def _evaluations(source: Source) -> Sequence[Record]:
     try:
         view = RunView(source.run)
         view.refresh()
     except (InputError, OSError):
-        return {}
-    return next((one for one in reversed(view.evaluations) if one.get("step") == step), {})
+        return ()
+    return view.evaluations
+
+
+def _at(evaluations: Sequence[Record], step: int) -> Record:
+    return next((one for one in reversed(evaluations) if one.get("step") == step), {})
 
 
 def _plain(text: str) -> str:

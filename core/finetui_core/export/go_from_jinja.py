@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from finetui_core.export.differences import parting
 from finetui_core.export.go_template import GoTemplateError, render_go
 
 Message = dict[str, Any]
@@ -108,10 +109,7 @@ def _without(bos: str, parts: Sequence[str]) -> list[str]:
 
 
 def _common_start(one: str, other: str) -> str:
-    same = next(
-        (at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other))
-    )
-    return one[:same]
+    return one[: parting(one, other)]
 
 
 def _common_end(one: str, other: str) -> str:

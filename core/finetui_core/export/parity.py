@@ -21,6 +21,7 @@ from finetui_core.errors import first_line
 from finetui_core.export import causes
 from finetui_core.export.adapter_file import CONFIG
 from finetui_core.export.child import Request
+from finetui_core.export.differences import differing, logits_apart, parting
 from finetui_core.export.side import Read, Side
 from finetui_core.export.source import Source, base_folder
 from finetui_core.export.trained import Trained, trained_side
@@ -143,17 +144,17 @@ def texts_compared(source: Source, trained: Trained, shipped: Side, tolerance: f
     """Whether text and token ids of every prompt are the same; the first difference and its cause where not."""
     before = {read.name: read for read in trained.side.reads}
     after = {read.name: read for read in shipped.reads}
-    differing, named, first = 0, [], ""
+    differ, named, first = 0, [], ""
     for asked in trained.asked:
         one, other = before[asked.name], after[asked.name]
-        count = _differing(one.prompt_ids, other.prompt_ids) + _differing(one.whole_ids, other.whole_ids)
+        count = differing(one.prompt_ids, other.prompt_ids) + differing(one.whole_ids, other.whole_ids)
         refused = bool(one.refused) != bool(other.refused)
         if count or refused or one.prompt_text != other.prompt_text:
-            differing += count
+            differ += count
             first = first or _where(asked.name, one, other, shipped, trained.side)
             named.append(causes.cause_in_texts(asked, one, other, trained.side, shipped))
     if named:
-        return differs(source, trained, tolerance, causes.most_telling(named), first, differing)
+        return differs(source, trained, tolerance, causes.most_telling(named), first, differ)
     if trained.side.plain_ids != shipped.plain_ids:
         cause = causes.cause_in_plain_text(trained.side, shipped)
         return differs(source, trained, tolerance, cause, "a text without a template is read otherwise", 1)
@@ -163,11 +164,6 @@ def texts_compared(source: Source, trained: Trained, shipped: Side, tolerance: f
     return agrees(source, trained, tolerance, None)
 
 
-def _differing(one: list[int], other: list[int]) -> int:
-    same = sum(a == b for a, b in zip(one, other, strict=False))
-    return max(len(one), len(other)) - same
-
-
 def _where(name: str, one: Read, other: Read, shipped: Side, trained: Side) -> str:
     if one.refused or other.refused:
         side, why = ("run", one.refused) if one.refused else ("export", other.refused)
@@ -175,9 +171,7 @@ def _where(name: str, one: Read, other: Read, shipped: Side, trained: Side) -> s
     ids, others = one.prompt_ids, other.prompt_ids
     if ids == others:
         ids, others = one.whole_ids, other.whole_ids
-    at = next(
-        (at for at, (a, b) in enumerate(zip(ids, others, strict=False)) if a != b), min(len(ids), len(others))
-    )
+    at = parting(ids, others)
     expected = trained.pieces.get(ids[at], "") if at < len(ids) else "the end"
     found = shipped.pieces.get(others[at], "") if at < len(others) else "the end"
     return f"of the prompt {name!r} token {at + 1} is {found!r}, and the run has {expected!r}"
@@ -201,12 +195,12 @@ def _answers_compared(
         return differs(source, trained, tolerance, cause, first)
     expected = trained.rounded or trained.logits
     allowed = _FLIPPED * TOLERANCE[trained.dtype] if trained.rounded else tolerance
-    apart, where = _apart(expected, logits)
+    apart, where = logits_apart(expected, logits)
     if not apart <= allowed:
         cause = cause_of_logits(source, folder, trained, logits, allowed)
         first = f"logits of the prompt {where!r} differ by up to {apart:.2g}"
         return differs(source, trained, allowed, cause, first, largest=apart)
-    largest, where = _apart(trained.logits, logits)
+    largest, where = logits_apart(trained.logits, logits)
     if not largest <= tolerance:
         first = f"logits of the prompt {where!r} differ by up to {largest:.2g}"
         return differs(source, trained, tolerance, causes.ROUNDING, first, largest=largest)
@@ -218,10 +212,7 @@ def _answers_compared(
         found = _until_end(shipped.greedy.get(name, []), before.ends)
         if found == answer:
             continue
-        at = next(
-            (at for at, (a, b) in enumerate(zip(answer, found, strict=False)) if a != b),
-            min(len(answer), len(found)),
-        )
+        at = parting(answer, found)
         if at < len(before.gaps[name]) and before.gaps[name][at] <= 2 * tolerance:
             notes.append(
                 f"The answer to {name!r} parts at token {at + 1}, where two tokens are equally likely."
@@ -230,16 +221,6 @@ def _answers_compared(
         first = f"the greedy answer to {name!r} is another one from token {at + 1} on"
         return differs(source, trained, tolerance, causes.OTHER_WEIGHTS, first, largest=largest)
     return agrees(source, trained, tolerance, largest, notes)
-
-
-def _apart(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> tuple[float, str]:
-    """The largest difference of a logit, and of which prompt."""
-    largest, where = 0.0, ""
-    for name, logits in expected.items():
-        apart = float((logits - found[name]).abs().max()) if name in found else float("inf")
-        if not apart <= largest:
-            largest, where = apart, name
-    return largest, where
 
 
 def _own_end(trained: Trained) -> Iterator[int]:

@@ -9,7 +9,7 @@ from finetui_core.data.model_source import base_fingerprint, model_folder
 from finetui_core.errors import InputError, Problem
 from finetui_core.evaluate.subject import subject_of
 from finetui_core.recipe.options import Recipe
-from finetui_core.runs.checkpoints import Checkpoint, newest_valid
+from finetui_core.runs.checkpoints import Checkpoint
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.records import content_of
 
@@ -51,13 +51,10 @@ def source_of(wanted: str, runs: Path, checkpoint: str) -> Source:
     if step is None and checkpoint not in ("best", "latest"):
         hint = "Say best, latest, or a step such as step-500."
         raise InputError(Problem(f"there is no checkpoint {checkpoint!r}", "--checkpoint", hint))
-    subject = subject_of(wanted, runs, step[1] if step else None)
+    subject = subject_of(wanted, runs, step[1] if step else checkpoint)
     assert subject.run is not None and subject.checkpoint is not None
-    chosen = subject.checkpoint
-    if checkpoint == "latest":
-        newest, _ = newest_valid(subject.run.checkpoints)
-        chosen = newest or chosen
-    return Source(subject.run, _as_trained(subject.recipe, chosen), chosen, subject.recipe.model.name)
+    trained = _as_trained(subject.recipe, subject.checkpoint)
+    return Source(subject.run, trained, subject.checkpoint, subject.recipe.model.name)
 
 
 def _as_trained(recipe: Recipe, checkpoint: Checkpoint) -> Recipe:

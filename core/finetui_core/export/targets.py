@@ -85,7 +85,8 @@ def export(source: Source, wanted: Wanted, told: Told) -> Exported:
         parts = replace(parts, small={**parts.small, COMMAND_FILE: f"{command}\n".encode()})
     made = _written(source, wanted, parts, command, told)
     if wanted.checked:
-        parity = check(source, wanted.folder, told.phase, _further(source, wanted.folder))
+        further = _in_ollama(wanted.folder, reading) if wanted.target == "ollama" else None
+        parity = check(source, wanted.folder, told.phase, further)
         made = _with_parity(source, wanted, made, parity)
     if wanted.target == "hub" and (made.parity is None or made.parity.agrees):
         told.phase(f"publishing {wanted.name}")
@@ -196,12 +197,11 @@ def _with_parity(source: Source, wanted: Wanted, made: Exported, parity: Parity)
     return msgspec.structs.replace(made, parity=parity)
 
 
-def _further(source: Source, folder: Path) -> Further | None:
-    """How Ollama reads what transformers reads too, where the export is for it."""
-    if not (folder / ollama.MODELFILE).is_file():
-        return None
-    tokenizer = read_with(source.recipe).tokenizer
-    return lambda trained, side: ollama.reads_in_ollama(folder, trained.side.reads, trained.asked, tokenizer)
+def _in_ollama(folder: Path, reading: Reading) -> Further:
+    """How Ollama reads what transformers reads too."""
+    return lambda trained, side: ollama.reads_in_ollama(
+        folder, trained.side.reads, trained.asked, reading.tokenizer
+    )
 
 
 def check_again(source: Source, folder: Path, told: Told) -> Parity:
@@ -211,7 +211,9 @@ def check_again(source: Source, folder: Path, told: Told) -> Parity:
         hint = "Name a folder that ftui export has made."
         raise InputError(Problem("there is no exported model in it", str(folder), hint))
     if not (folder / FILE).is_file():
-        return check(source, folder, told.phase, _further(source, folder))
+        for_ollama = (folder / ollama.MODELFILE).is_file()
+        further = _in_ollama(folder, read_with(source.recipe)) if for_ollama else None
+        return check(source, folder, told.phase, further)
     reading = read_with(source.recipe)
     parity = gguf.check(source, reading, gguf.plan(source, reading, source.run.id), folder)
     write_parity(folder, parity)

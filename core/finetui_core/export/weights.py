@@ -9,22 +9,10 @@ import torch
 from safetensors import safe_open
 
 from finetui_core.data.model_files import INDEX, WEIGHTS, read_json, shard_names
+from finetui_core.train.tensor_file import TYPES
 
 Described = tuple[torch.dtype, tuple[int, ...]]
-_TYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F8_E4M3": torch.float8_e4m3fn,
-    "F8_E5M2": torch.float8_e5m2,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
+_TYPES = {name: dtype for dtype, name in TYPES.items()}
 _INDEX_MOST = 32 << 20
 
 
@@ -38,10 +26,6 @@ class Shards:
     @property
     def tensors(self) -> dict[str, Described]:
         return {name: one for file in self.files.values() for name, one in file.items()}
-
-    @property
-    def bytes(self) -> int:
-        return sum(bytes_of(one) for one in self.tensors.values())
 
 
 def bytes_of(described: Described) -> int:

@@ -12,6 +12,7 @@ import torch
 from finetui_core.evaluate.engine import Loaded, load, weights_of
 from finetui_core.export import causes
 from finetui_core.export.adapter_file import CONFIG
+from finetui_core.export.differences import logits_apart
 from finetui_core.export.side import logits_at
 from finetui_core.export.source import Source, base_folder
 from finetui_core.export.trained import Trained, checked_recipe
@@ -42,9 +43,10 @@ def cause_of_logits(
 
 
 def _apart(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> float:
-    if expected.keys() != found.keys():
+    """As `logits_apart`, and without limit where they are of other prompts or of none."""
+    if not expected or expected.keys() != found.keys():
         return inf
-    return max((float((one - found[name]).abs().max()) for name, one in expected.items()), default=inf)
+    return logits_apart(expected, found)[0]
 
 
 def _known_elsewhere(source: Source, folder: Path) -> str:

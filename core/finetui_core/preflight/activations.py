@@ -12,8 +12,8 @@ from finetui_core.preflight.shape import Linear, experts, linears, option
 from finetui_core.preflight.workload import compute_bytes, held_bytes, packed, packs
 
 _GATED_FAMILIES_WITH_FOUR_NORMS = ("gemma2", "gemma3", "gemma3_text")
-_MOST_FUSED = 0.125
-"""Above this dropout of the adapters peft's own forward runs; `train.fused.dropout` has the same number."""
+MOST_FUSED_DROPOUT = 0.125
+"""Above this share the places of an adapter's zeros take more memory than a mask, and peft's own dropout runs."""
 _COMPOSED_GELU = ("gelu_new", "gelu_fast")
 _FUSED = ("gpt2", "gpt_bigcode", "gpt_neox", "falcon", "bloom", "phi3")
 
@@ -121,7 +121,7 @@ def _inputs(work: Workload, w: Widths) -> int:
     share = 0.0 if full else work.recipe.lora.lora_dropout or 0.0
     rank = 0 if full else work.recipe.lora.r
     low = sum(w.c * rank for _ in trained)
-    if work.recipe.model.quantize != "none" or work.recipe.lora.use_dora or share > _MOST_FUSED:
+    if work.recipe.model.quantize != "none" or work.recipe.lora.use_dora or share > MOST_FUSED_DROPOUT:
         return low + _inputs_of_pefts_own(work, w, trained, share)
     if share:
         low += sum(

@@ -16,8 +16,7 @@ NOTE = "the share of each process in sharded weights is reckoned, not measured"
 
 
 def is_sharded(work: Workload) -> bool:
-    launch = work.recipe.launch
-    return launch.sharding == "full" and launch.world_size > 1
+    return work.recipe.launch.is_sharded
 
 
 def of_one_process(memory: Memory, work: Workload) -> Memory:

@@ -415,6 +415,11 @@ class LaunchOptions(BaseModel):
         """Training processes on all hosts together."""
         return self.nproc_per_node * self.nnodes
 
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each of several processes holds a part of the weights."""
+        return self.sharding == "full" and self.world_size > 1
+
 
 class CostOptions(BaseModel):
     """What your machine costs, for the estimate before a run; the run itself does not look at it."""

@@ -140,7 +140,7 @@ def measure(paths: RunPaths, recipe: Recipe, announce: Any) -> Probed:
 
 
 def _measure(paths: RunPaths, recipe: Recipe, found: Found, announce: Any) -> None:
-    if recipe.launch.sharding == "full" and recipe.launch.world_size > 1:
+    if recipe.launch.is_sharded:
         what = (
             'with launch.sharding = "full" one process alone cannot be tried: it holds a part of the weights'
         )

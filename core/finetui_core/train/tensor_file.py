@@ -11,7 +11,7 @@ from math import prod
 
 import torch
 
-_TYPES = {
+TYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
     torch.float16: "F16",
@@ -57,7 +57,7 @@ def streamed(
     for name in ordered:
         dtype, shape = described[name]
         start, end = end, end + prod(shape) * dtype.itemsize
-        header[name] = {"dtype": _TYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+        header[name] = {"dtype": TYPES[dtype], "shape": list(shape), "data_offsets": [start, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     yield struct.pack("<Q", len(text)) + text

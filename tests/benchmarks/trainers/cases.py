@@ -127,3 +127,25 @@ def read_job(path: Path) -> Job:
     values = json.loads(path.read_text(encoding="utf-8"))
     case = Case(**values.pop("case"))
     return Job(case, values["system"], Path(values["folder"]), Path(values["out"]), values["threads"])
+
+
+def common_settings(job: Job) -> dict[str, Any]:
+    """The settings of a job that all trainers on top of transformers take by its own names."""
+    case = job.case
+    return {
+        "output_dir": str(job.out / "run"),
+        "max_steps": case.all_steps,
+        "per_device_train_batch_size": case.rows_per_pass,
+        "per_device_eval_batch_size": ROWS_PER_PASS,
+        "gradient_accumulation_steps": case.passes,
+        "learning_rate": LEARNING_RATE[case.method],
+        "lr_scheduler_type": "constant",
+        "weight_decay": 0.0,
+        "max_grad_norm": 1.0,
+        "seed": SEED,
+        "bf16": case.dtype == "bfloat16",
+        "use_cpu": True,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+    }

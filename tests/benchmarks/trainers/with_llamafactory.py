@@ -12,14 +12,12 @@ from typing import Any
 
 from cases import (
     ADAPTER,
-    LEARNING_RATE,
     LONGEST,
     LORA_ALPHA,
     LORA_R,
     MODEL,
-    ROWS_PER_PASS,
-    SEED,
     Job,
+    common_settings,
     read_job,
 )
 from marks import Marks, marks_in
@@ -48,21 +46,7 @@ def settings_of(job: Job) -> dict[str, Any]:
         "tokenized_path": str(tokenised(job)),
         "cutoff_len": LONGEST,
         "disable_shuffling": True,
-        "output_dir": str(job.out / "run"),
-        "max_steps": case.all_steps,
-        "per_device_train_batch_size": case.rows_per_pass,
-        "per_device_eval_batch_size": ROWS_PER_PASS,
-        "gradient_accumulation_steps": case.passes,
-        "learning_rate": LEARNING_RATE[case.method],
-        "lr_scheduler_type": "constant",
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "seed": SEED,
-        "bf16": case.dtype == "bfloat16",
-        "use_cpu": True,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
+        **common_settings(job),
     }
 
 

@@ -10,12 +10,11 @@ from typing import Any
 
 from cases import (
     ADAPTER,
-    LEARNING_RATE,
     LONGEST,
     MODEL,
     ROWS_PER_PASS,
-    SEED,
     Job,
+    common_settings,
     read_job,
 )
 from marks import marks_in
@@ -33,25 +32,7 @@ TRL_SETTINGS: dict[str, dict[str, Any]] = {
 
 def settings_of(job: Job) -> dict[str, Any]:
     """What is the same for all of them, by the names of transformers' TrainingArguments."""
-    case = job.case
-    return {
-        "output_dir": str(job.out / "run"),
-        "max_steps": case.all_steps,
-        "per_device_train_batch_size": case.rows_per_pass,
-        "per_device_eval_batch_size": ROWS_PER_PASS,
-        "gradient_accumulation_steps": case.passes,
-        "learning_rate": LEARNING_RATE[case.method],
-        "lr_scheduler_type": "constant",
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "train_sampling_strategy": "sequential",
-        "seed": SEED,
-        "bf16": case.dtype == "bfloat16",
-        "use_cpu": True,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-    }
+    return {**common_settings(job), "train_sampling_strategy": "sequential"}
 
 
 def model_of(job: Job) -> Any:

@@ -3,11 +3,10 @@
 Rows are looked at as they are loaded anyway, so the verdict costs no second reading. Only errors count here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from finetui_core.data.check.catalogue import RULES
-from finetui_core.data.check.findings import Hit
 from finetui_core.errors import Problem
 from finetui_core.wording import count
 
@@ -16,12 +15,6 @@ _SHOWN = 5
 
 Errors = dict[str, list[str]]
 """Rule → the rows (`file:line`) in which it found something, in order, each row once."""
-
-
-def note_errors(errors: Errors, source: str, hits: Iterable[Hit]) -> None:
-    """Add what was found in one row, if it is an error."""
-    for rule in {hit.rule: None for hit in hits if RULES[hit.rule].severity == "error"}:
-        errors.setdefault(rule, []).append(source)
 
 
 def verdict(errors: Mapping[str, Sequence[str]], rows: int, *, accepted: bool, unusable: int = 0) -> str:

@@ -9,8 +9,6 @@ import math
 
 import torch
 
-MOST = 0.125
-"""Above this share the places take more memory than a mask, and peft's own dropout is used."""
 _MARGIN = 8
 """Standard deviations of the number of zeros that are drawn for beyond the mean; a shortage has a chance of 1e-15."""
 

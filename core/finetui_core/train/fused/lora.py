@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from transformers.pytorch_utils import Conv1D
 
-from finetui_core.train.fused.dropout import MOST, add_elsewhere, with_zeros
+from finetui_core.preflight.activations import MOST_FUSED_DROPOUT
+from finetui_core.train.fused.dropout import add_elsewhere, with_zeros
 from finetui_core.train.fused.products import linear
 
 Draw = Callable[[torch.Tensor, float], torch.Tensor]
@@ -92,7 +93,7 @@ def _dropout_share(dropout: torch.nn.Module) -> float | None:
     """The share that a module of peft zeroes, or None where it is not for this form."""
     if isinstance(dropout, torch.nn.Identity):
         return 0.0
-    if type(dropout) is torch.nn.Dropout and 0 <= dropout.p <= MOST:
+    if type(dropout) is torch.nn.Dropout and 0 <= dropout.p <= MOST_FUSED_DROPOUT:
         return float(dropout.p)
     return None
 

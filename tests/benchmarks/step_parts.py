@@ -43,7 +43,7 @@ class HeadByAutograd(torch.nn.Linear):
     """A head of no known make, whose gradient is left to autograd."""
 
 
-def build(method: str, dropout: float) -> Any:
+def build(method: str, dropout: float, layers: int = LAYERS) -> Any:
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -52,7 +52,7 @@ def build(method: str, dropout: float) -> Any:
         vocab_size=VOCABULARY,
         hidden_size=WIDTH,
         intermediate_size=INNER,
-        num_hidden_layers=LAYERS,
+        num_hidden_layers=layers,
         num_attention_heads=HEADS,
         num_key_value_heads=KEY_HEADS,
         tie_word_embeddings=True,

@@ -35,6 +35,8 @@ def last_words(paths: RunPaths, attempt: int | None, state: RunState) -> tuple[R
     log = TextFile(paths.log(attempt)) if attempt is not None else None
     lines: Sequence[Row] = [row for _, row in log.before(log.end(), MOST_LINES)] if log else ()
     said = [row for row in lines if _text(row).strip()]
+    if paths.hosted.exists():
+        said.append(((state.reason, ""),))  # the provider's words, which the line above may cut
     shown = [tuple((safe(text, MOST_CELLS), style) for text, style in row) for row in said]
     return (*shown, ((" → ", "warning"), (_hint(state, said, paths.id), "")))
 

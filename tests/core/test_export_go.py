@@ -94,6 +94,7 @@ def test_it_says_the_same_of_any_conversation(data):
         ("{% for m in messages %}{{ loop.index }}{{ m.content }}\n{% endfor %}", "later turns"),
         ('{% for m in messages %}{{ m.content }}"""{% endfor %}', "three quotes"),
         ("{{ messages[-1].content }}", "order"),
+        ("{% for m in messages %}{{ m.role }}:\u00a0{{ m.content }}\n{% endfor %}", "invisible"),
     ],
 )
 def test_what_has_no_go_form_is_refused_with_the_way_out(template, why):

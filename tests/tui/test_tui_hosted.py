@@ -14,7 +14,8 @@ from finetui_core.runs.records import End
 
 MODEL = "ft:gpt-4o-mini-2024-07-18:me::abc"
 REFUSAL = (
-    'The job failed due to an invalid training file. Line 3: the role "robot" is not known (training_file)'
+    "The job failed due to an invalid training file. Invalid file format. Line 3, message 2: the role robot is not "
+    "one of system, user, assistant and tool, and the content is neither a text nor a list (training_file)"
 )
 
 
@@ -87,6 +88,18 @@ async def test_a_job_that_went_on_without_its_run_is_followed_again(tmp_path: Pa
         shown = await settle(pilot)
         assert "C follows the job again" in shown and "checkpoint" not in shown
         assert "Follow the job of this run again?" in await press(pilot, "C")
+
+
+async def test_where_only_the_following_has_failed_the_job_is_said_to_go_on(tmp_path: Path) -> None:
+    paths = hosted(tmp_path, End(START + 60, 2, cause="bad_input", reason="the provider refuses the key"))
+    problem = {"what": "the provider refuses the key", "where": "", "hint": ""}
+    add_events(paths, {"type": "error", "kind": "input", "problems": [problem]})
+    async with opened(paths) as pilot:
+        shown = " ".join((await settle(pilot)).split())
+        assert (
+            "the provider refuses the key → Unless the provider says otherwise the job goes on there" in shown
+        )
+        assert f"ftui hosted watch {paths.id}" in shown and "C follows the job again" in shown
 
 
 async def test_a_finished_job_names_its_model(tmp_path: Path) -> None:

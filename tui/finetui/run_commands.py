@@ -42,8 +42,8 @@ def why_not_continue(view: Any, being_continued: bool) -> str:
         return "it is being continued"
     if state == "queued":
         return "it waits in the queue, which starts it"
-    if state == "finished":
-        return hosted_rows.why_over(view) or "it is finished: start a new run with more epochs"
+    if state == "finished" and not view.hosted:
+        return "it is finished: start a new run with more epochs"
     if state == "silent":
         return "it may still run on another machine"
     if state in states.LIVE:

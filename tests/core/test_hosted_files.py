@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from finetui_core.cli.main import main
 from finetui_core.data.chat_limits import check_chat_file
 from finetui_core.recipe.load import load_recipe
+from tiny_models import save_model
+from training import events, new_run, train_here
 
 USER, ANSWER = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {}}}
@@ -143,6 +145,17 @@ def test_a_job_becomes_a_recipe_that_is_one(capsys: pytest.CaptureFixture[str]) 
     text = Path("recipe.toml").read_text()
     assert "learning_rate_multiplier was 1.8" in text and "does not publish" in text
     assert take("--out", "recipe.toml") == 2  # never written over
+
+
+def test_the_recipe_of_a_job_trains_an_open_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(good=12)
+    save_model(here / "open", "llama")
+    assert take("--model", "open", "--val", "chat.jsonl", "--out", "recipe.toml", trained_tokens=None) == 0
+    run = new_run(here / "recipe.toml")
+    assert train_here(run) == 0
+    steps = [json.loads(line) for line in run.metrics(1).read_text().splitlines()]
+    assert len(steps) == 3  # one for each epoch: a batch of the job holds all rows
+    assert events(run, "evaluation")[-1]["eval_loss"] > 0
 
 
 @pytest.mark.parametrize("batch", [1, 7, 64, 100, 256])

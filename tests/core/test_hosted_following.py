@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from finetui_core.cli.main import main
 from finetui_core.hosted.client import connect
 from finetui_core.hosted.following import Follower, follow
 from finetui_core.hosted.place import place_at
@@ -86,6 +87,19 @@ def test_a_job_becomes_steps_evaluations_and_an_end(server: Provider, time: Time
     assert phases == ["queued at the provider", "training at the provider"]
 
 
+def test_what_happened_is_told_in_its_order(server: Provider, time: Time, folder: RunPaths) -> None:
+    job = server.jobs["ftjob-1"]
+    server.happen(job, "The job has started")
+    server.train(job, 5, 10)
+    server.happen(job, "Half of it is done")
+    server.train(job, 5, 10)
+    server.succeed(job)
+    assert followed(follower(server, folder, time)) == 0
+    told = [one.get("message", one["type"]) for one in read_records(folder.events)]
+    wanted = ["The job has started", "ready", "evaluation", "Half of it is done", "evaluation"]
+    assert [one for one in told if one in wanted] == wanted
+
+
 def test_looks_grow_apart_while_nothing_happens(server: Provider, time: Time, folder: RunPaths) -> None:
     looks: list[float] = []
 
@@ -100,7 +114,9 @@ def test_looks_grow_apart_while_nothing_happens(server: Provider, time: Time, fo
     assert gaps[0] < 4 and max(gaps) <= 30.5 and gaps == sorted(gaps) and len(looks) < 30
 
 
-def test_a_failed_job_says_why(server: Provider, time: Time, folder: RunPaths) -> None:
+def test_a_failed_job_says_why_and_is_not_resumed(
+    server: Provider, time: Time, folder: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
     job = server.jobs["ftjob-1"]
     job |= {
         "status": "failed",
@@ -110,6 +126,9 @@ def test_a_failed_job_says_why(server: Provider, time: Time, folder: RunPaths) -
     assert followed(follower(server, folder, time)) == 1
     (finished,) = events(folder, "finished")
     assert finished["note"] == "line 3: bad\x1b[2J role (training_file)"
+    assert main(["resume", str(folder.root)]) == 2
+    said = capsys.readouterr().err
+    assert "is over" in said and "ftui hosted start" in said and "\x1b" not in said
 
 
 def test_another_client_cancels_the_job(server: Provider, time: Time, folder: RunPaths) -> None:
@@ -183,7 +202,25 @@ def test_faults_that_do_not_pass_end_the_following(
 ) -> None:
     server.troubles.append(always(answer))
     assert followed(follower(server, folder, time)) == 2
-    assert words in events(folder, "error")[0]["problems"][0]["what"]
+    (problem,) = events(folder, "error")[0]["problems"]
+    assert words in problem["what"]
+    assert ("goes on at the provider" in problem["hint"]) == ("404" not in words)
+
+
+def test_resume_follows_the_job_again(
+    server: Provider, folder: RunPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    followed_again: list[str] = []
+
+    def note(paths: RunPaths, *, detach: bool, as_json: bool) -> int:
+        followed_again.append(paths.id)
+        return 0
+
+    monkeypatch.setattr("finetui_core.cli.resume.follow_run", note)
+    assert main(["resume", str(folder.root), "--detach"]) == 0 and followed_again == [folder.id]
+    monkeypatch.delenv(KEY_VARIABLE)
+    assert main(["resume", str(folder.root), "--detach"]) == 2 and len(followed_again) == 1
+    assert f"the variable {KEY_VARIABLE} is not set" in capsys.readouterr().err
 
 
 def test_a_second_attempt_has_every_step_and_repeats_no_words(

@@ -48,6 +48,11 @@ CASES: dict[str, tuple[Facts, Cause, str]] = {
         "job_failed",
         "failed at the provider",
     ),
+    "a hosted job was cancelled": (
+        Facts(0, finished={"reason": "cancelled"}),
+        "job_cancelled",
+        "cancelled at the provider",
+    ),
     "crash after the finish": (Facts(-11, finished={"reason": "completed"}), "done", "killed by SIGSEGV"),
     "SIGKILL": (Facts(-9, step=412), "killed", "killed by SIGKILL at step 412"),
     "kernel": (Facts(-9, kernel_oom=True), "kernel_memory", "killed by SIGKILL (out of memory)"),

@@ -68,6 +68,25 @@ CHARTS = (
     Chart("tokens", "tokens/s", "tokens_per_second", "", _number),
     Chart("machine", "machine", "", "", wording.percent, y_unit="share", y_range=(0.0, 1.0)),
 )
+HOSTED = (
+    *CHARTS[:2],
+    Chart(
+        "accuracy",
+        "token accuracy",
+        "mean_token_accuracy",
+        "train",
+        wording.percent,
+        evaluation="mean_token_accuracy",
+        y_unit="share",
+        y_range=(0.0, 1.0),
+    ),
+)
+"""What the provider of a hosted job tells."""
+
+
+def charts_of(runs: Sequence[Followed]) -> tuple[Chart, ...]:
+    """The charts that these runs have numbers for."""
+    return HOSTED if runs and all(run.view.hosted for run in runs) else CHARTS
 
 
 def chart_look(chart: Chart, lens: Lens, window: Window, *, several: bool) -> Look:

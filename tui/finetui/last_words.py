@@ -14,10 +14,13 @@ EXPLAINED = frozenset({"failed", "died", "killed", "out_of_memory", "silent", "s
 MOST_LINES = 40
 MOST_CELLS = 150
 """Of one line of the log, so that the lines before it, and the hint, stay in sight."""
+MOST_OF_PROVIDER = 400
+"""Cells of what a provider says, which is all that is known of a hosted job's end."""
 _NO_MEMORY = (
     *("out of memory", "outofmemory", "cannot allocate memory", "can't allocate memory"),
     *("not enough memory", "memoryerror"),
 )
+_NOT_FOLLOWED = "Unless the provider says otherwise the job goes on there: ftui hosted watch {id}"
 _GPU = ("cuda", "hip", "gpu", "cublas")
 
 _HINTS = {
@@ -35,8 +38,13 @@ def last_words(paths: RunPaths, attempt: int | None, state: RunState) -> tuple[R
     log = TextFile(paths.log(attempt)) if attempt is not None else None
     lines: Sequence[Row] = [row for _, row in log.before(log.end(), MOST_LINES)] if log else ()
     said = [row for row in lines if _text(row).strip()]
-    shown = [tuple((safe(text, MOST_CELLS), style) for text, style in row) for row in said]
-    return (*shown, ((" → ", "warning"), (_hint(state, said, paths.id), "")))
+    shown: list[Row] = [tuple((safe(text, MOST_CELLS), style) for text, style in row) for row in said]
+    hint = _hint(state, said, paths.id)
+    if paths.hosted.exists():
+        shown.append(((safe(state.reason, MOST_OF_PROVIDER), ""),))  # the line above the charts is cut
+        if state.state not in _HINTS and state.cause != "job_failed":
+            hint = _NOT_FOLLOWED.format(id=paths.id)
+    return (*shown, ((" → ", "warning"), (hint, "")))
 
 
 def _hint(state: RunState, lines: Sequence[Row], run_id: str) -> str:

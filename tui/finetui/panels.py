@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from finetui.followed import Followed
+from finetui.hosted_rows import is_hosted, panel_rows
 from finetui.lines_of import MadeRows, Rows, Source, TextFile
 from finetui.machine_rows import machine_rows
 from finetui.meter_rows import meter_rows
@@ -86,6 +87,8 @@ class Panels:
         view, now = self.runs[0].view, self.moment()
         if view is None or now is None:
             return (((" reading …", "muted"),),)
+        if is_hosted(view) and (rows := panel_rows(name, view, width)) is not None:
+            return rows
         if name == "events":
             return (
                 MadeRows(view.events, event_row) if view.events else (((" nothing happened yet", "muted"),),)

@@ -7,6 +7,7 @@ from typing import Any
 
 from finetui import states
 from finetui.followed import Followed
+from finetui.hosted_rows import is_hosted, machine_words
 from finetui.machine_rows import machine_line
 from finetui.widgets.plot import Row, Span
 from finetui_core import wording
@@ -101,6 +102,8 @@ def _validation(summary: Record) -> Row:
 
 
 def _machine(now: Moment, run: Followed) -> Row:
+    if is_hosted(run.view):
+        return labelled("machine", *machine_words())
     peak = f"peak {wording.size(now.peak_memory)}" if now.peak_memory else ""
     return labelled("machine", *machine_line(run.view.system), (peak, ""))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetui import states
+from finetui import hosted_rows, states
 from finetui.widgets.plot import Row, Span
 from finetui_core.runs.paths import ARCHIVE, TRASH
 
@@ -20,8 +20,8 @@ _STAGES = {
 Record = Mapping[str, Any]
 
 
-def why_not(view: Any) -> str:
-    """Why the run takes no commands; "" where it does."""
+def why_not(view: Any, command: str = "") -> str:
+    """Why the run takes no commands, or not this one; "" where it does."""
     if view is None:
         return "the run is not open yet"
     if view.read_only:
@@ -30,7 +30,7 @@ def why_not(view: Any) -> str:
         return "the run waits in the queue"
     if view.state.state not in states.LIVE:
         return f"the run is over ({states.state_words(view.state.state)[0]})"
-    return ""
+    return hosted_rows.ONLY_CANCELLED if view.hosted and command in hosted_rows.NEVER_TAKEN else ""
 
 
 def why_not_continue(view: Any, being_continued: bool) -> str:
@@ -42,7 +42,7 @@ def why_not_continue(view: Any, being_continued: bool) -> str:
         return "it is being continued"
     if state == "queued":
         return "it waits in the queue, which starts it"
-    if state == "finished":
+    if state == "finished" and not view.hosted:
         return "it is finished: start a new run with more epochs"
     if state == "silent":
         return "it may still run on another machine"
@@ -50,7 +50,7 @@ def why_not_continue(view: Any, being_continued: bool) -> str:
         return f"it is {states.state_words(state)[0].split(' ', 1)[1]}"
     if view.paths.root.parent.name in (ARCHIVE, TRASH):
         return "it was put away: bring it back first"
-    return ""
+    return hosted_rows.why_over(view) if view.hosted else ""
 
 
 def command_row(asked: Sequence[tuple[str, str]], events: Sequence[Record]) -> Row:

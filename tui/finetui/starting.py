@@ -14,12 +14,14 @@ from finetui.launching import Launched
 from finetui.widgets.text_editor import TextEditor
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.logind import warning_at_logout
+from finetui_core.runs.paths import RunPaths
 
 if TYPE_CHECKING:
     from finetui.app import Studio
 
 RECIPE = "Recipe of the new run (a TOML file)"
 CONTINUE = "Continue this run from its newest sound checkpoint, exactly as if it had not ended?"
+FOLLOW = "Follow the job of this run again? It may have gone on at the provider meanwhile."
 ANYWAY = "start anyway"
 AFTER_REFUSAL = [
     ("leave it", "change the recipe or free room first"),
@@ -109,7 +111,8 @@ def ask_to_continue(studio: "Studio", run: Path) -> None:
     """Ask whether to start the next attempt of `run`, and start it."""
     from finetui.screens.confirm import Confirm
 
-    studio.push_screen(Confirm(CONTINUE), lambda yes: _continue(studio, run) if yes else None)
+    question = FOLLOW if RunPaths(run).hosted.exists() else CONTINUE
+    studio.push_screen(Confirm(question), lambda yes: _continue(studio, run) if yes else None)
 
 
 def _ask_to_continue_inexactly(studio: "Studio", run: Path) -> None:
@@ -125,7 +128,8 @@ def _ask_to_continue_inexactly(studio: "Studio", run: Path) -> None:
 
 def _continue(studio: "Studio", run: Path, *, inexact: bool = False, consent: str | None = None) -> None:
     studio.being_continued.add(run)
-    studio.notice(f"continuing {run.name}: loading the model and the checkpoint …")
+    doing = "asking the provider" if RunPaths(run).hosted.exists() else "loading the model and the checkpoint"
+    studio.notice(f"continuing {run.name}: {doing} …")
     arguments = launching.resume_arguments(run, inexact=inexact, consent=consent)
     _launch(studio, arguments, partial(_continued, studio, run))
 

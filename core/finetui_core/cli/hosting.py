@@ -1,7 +1,7 @@
 """What the commands about hosted jobs share: which platform, which run or job, and faults as exit codes."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,8 @@ from finetui_core.cli.follow import follow
 from finetui_core.cli.launching import finish
 from finetui_core.cli.say import talk
 from finetui_core.errors import InputError, Problem, RunFailed
-from finetui_core.hosted.faults import ProviderFault
+from finetui_core.hosted.ends import job_is_over
+from finetui_core.hosted.faults import FaultKind, ProviderFault
 from finetui_core.hosted.place import KEY_VARIABLE, OPENAI, Place, place_at
 from finetui_core.hosted.record import place_of, read_record
 from finetui_core.hosted.run_folder import run_of_job
@@ -20,8 +21,18 @@ from finetui_core.runs.reader import RunView
 from finetui_core.runs.supervisor import launch
 
 INTERRUPTED = 130
-JOB_ENDS = ("completed", "cancelled", "job_failed")
-"""How a run says that its job has ended."""
+_LATER = "Try again later: a file that is there already is not sent again."
+_WAYS_OUT: Mapping[FaultKind, str] = {
+    "key": "Look at the key, and at what it is allowed to do.",
+    "quota": f"Look at the account's limits and bills at the provider. {_LATER}",
+    "rate": _LATER,
+    "refused": "Mend what the provider names, then try again.",
+    "absent": "Look at the id (ftui hosted list) and at --base-url.",
+    "server": _LATER,
+    "malformed": "Look at --base-url: it ends with what comes before /files, mostly /v1.",
+    "slow": _LATER,
+    "unreachable": f"Look at the network and at --base-url. {_LATER}",
+}
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +60,8 @@ def provider_faults() -> Iterator[None]:
         yield
     except ProviderFault as fault:
         if fault.kind == "key":
-            raise InputError(
-                Problem(str(fault), "--key-env", "Look at the key, and at what it is allowed to do.")
-            ) from fault
-        raise RunFailed(str(fault)) from fault
+            raise InputError(Problem(str(fault), "--key-env", _WAYS_OUT[fault.kind])) from fault
+        raise RunFailed(f"{fault}\n    {_WAYS_OUT[fault.kind]}") from fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,7 @@ def follow_run(paths: RunPaths, *, detach: bool, as_json: bool) -> int:
     """Start the process that follows the job, unless one does, and stay with the run until it ends."""
     view = RunView(paths)
     view.refresh()
-    if not _is_over(view) and not (view.attempts and view.state.live):
+    if not job_is_over(view.events) and not (view.attempts and view.state.live):
         launch(paths)
         if warning := warning_at_logout():
             talk(f"warning: {warning}")
@@ -104,11 +113,6 @@ def follow_run(paths: RunPaths, *, detach: bool, as_json: bool) -> int:
         _say_how_to_return(paths)
         return INTERRUPTED
     return finish(view, as_json=as_json)
-
-
-def _is_over(view: RunView) -> bool:
-    """Whether the job has ended and all of it is told: then there is nothing to follow."""
-    return any(event.get("type") == "finished" and event.get("reason") in JOB_ENDS for event in view.events)
 
 
 def _say_how_to_return(paths: RunPaths) -> None:

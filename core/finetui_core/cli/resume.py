@@ -8,10 +8,13 @@ import time
 from pathlib import Path
 
 from finetui_core.cli.consenting import add_consent, consent_to
+from finetui_core.cli.hosting import follow_run
 from finetui_core.cli.launching import start
 from finetui_core.cli.say import talk
 from finetui_core.data.model_source import check_model
 from finetui_core.errors import InputError, Problem
+from finetui_core.hosted.ends import job_is_over
+from finetui_core.hosted.record import place_of, read_record
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import newest_valid
 from finetui_core.runs.paths import RunPaths, find_run, runs_root
@@ -58,8 +61,13 @@ def run(options: argparse.Namespace) -> int:
                 hint="To train longer, start a new run with more epochs.",
             )
         )
-    if paths.hosted.exists():
-        return start(paths, resumed_from=None, detach=options.detach, as_json=options.json)
+    if view.hosted:
+        if job_is_over(view.events):
+            hint = "Start a new one with: ftui hosted start"
+            raise InputError(Problem(f"the job of {paths.id} is over: {view.state.reason}", hint=hint))
+        if (record := read_record(paths)) is not None:
+            place_of(record)  # says at once that the key is missing
+        return follow_run(paths, detach=options.detach, as_json=options.json)
     _check_model(paths, options.consent_remote_code)
     checkpoint, skipped = newest_valid(paths.checkpoints)
     for one in skipped:

@@ -157,7 +157,7 @@ def _text(literal: str) -> str:
 
 
 def _prove(text: str, show: Show, bos: str, with_system: bool) -> None:
-    for messages in _conversations(with_system):
+    for messages in conversations(with_system):
         expected = show(messages)
         if expected is not None and _shown(text, messages, bos) != expected:
             raise _NoForm("it depends on more than the roles and the order of the messages")
@@ -178,7 +178,7 @@ def ollama_values(messages: Sequence[Message]) -> dict[str, Any]:
     return {"System": system, "Messages": shown, "Tools": [], "Response": ""}
 
 
-def _conversations(with_system: bool) -> list[list[Message]]:
+def conversations(with_system: bool) -> list[list[Message]]:
     """Every order that a chat has, with contents that a template could trip over."""
     long = [
         _user("one"),

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-_ACTION = re.compile(r"(\{\{-\s|\{\{)(.*?)(\s-\}\}|\}\})", re.DOTALL)
+_ACTION = re.compile(r"(\{\{-[ \t\r\n]|\{\{)(.*?)([ \t\r\n]-\}\}|\}\})", re.DOTALL)
+_SPACES = " \t\r\n"
+"""What the marks of trimming cut; other white space stays."""
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\\n]|\\.)*")|(?P<number>-?\d+)|(?P<variable>\$\w*)|(?P<field>\.\w*)"""
     r"|(?P<sign>:=|[(),=|])|(?P<word>\w+))"
@@ -72,12 +74,12 @@ def _parts(template: str) -> Iterator[str | list[str]]:
         if number > _MOST_PARTS:
             raise GoTemplateError("the template has too many actions")
         text = template[at : found.start()]
-        text = text.lstrip() if trim else text
-        yield text.rstrip() if found[1] != "{{" else text
+        text = text.lstrip(_SPACES) if trim else text
+        yield text.rstrip(_SPACES) if found[1] != "{{" else text
         yield _tokens(found[2])
         at, trim = found.end(), found[3] != "}}"
     rest = template[at:]
-    yield rest.lstrip() if trim else rest
+    yield rest.lstrip(_SPACES) if trim else rest
 
 
 def _tokens(action: str) -> list[str]:

@@ -67,6 +67,8 @@ def template_for(tokenizer: Any, template: str) -> GoTemplate:
         raise InputError(_no_form(made))
     if '"""' in made.text:
         raise InputError(_no_form("it holds three quotes in a row, which a Modelfile cannot"))
+    if not all(one.isprintable() or one in "\t\r\n" for one in made.text):
+        raise InputError(_no_form("it holds invisible characters, which Ollama drops from a Modelfile"))
     return made
 
 

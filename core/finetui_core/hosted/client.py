@@ -100,9 +100,14 @@ def _late(client: Client) -> ProviderFault:
 def _unreachable(client: Client, error: Exception) -> ProviderFault:
     if client.deadline.passed.is_set():
         return _late(client)
+    import httpx2
+
     cause = error.__cause__ or error
-    why = str(cause).partition("\n")[0].replace(client.place.key, "***") or type(cause).__name__
-    return ProviderFault("unreachable", f"{client.place.host} cannot be reached: {why[:200]}")
+    said = str(cause).partition("\n")[0].replace(client.place.key, "***").rstrip(".")
+    why = said[:200] or type(cause).__name__
+    if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.ProxyError):
+        return ProviderFault("unreachable", f"{client.place.host} cannot be reached: {why}")
+    return ProviderFault("unreachable", f"the connection to {client.place.host} was lost: {why}")
 
 
 @dataclass(slots=True)

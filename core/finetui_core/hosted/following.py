@@ -77,7 +77,7 @@ def follow(follower: Follower) -> int:
             job, news = _look(follower)
         except ProviderFault as fault:
             if not fault.passing:
-                return _give_up(follower, str(fault))
+                return _give_up(follower, str(fault), gone=fault.kind == "absent")
             follower.faults += 1
             pause = pause_after(fault, follower.faults)
             if follower.faults == 1 or fault.after is not None:
@@ -108,11 +108,13 @@ def _look(follower: Follower) -> tuple[Job, bool]:
 
 
 def _tell_events(follower: Follower, job: Job, events: list[Event]) -> None:
+    """In the order in which they happened, but steps by their numbers: a step is told only after those before it."""
     points = [event for event in events if _step_of(event) is not None]
-    for event in sorted(points, key=lambda one: (_step_of(one) or 0, one.created_at)):
-        _tell_point(follower, job, event)
+    in_order = iter(sorted(points, key=lambda one: (_step_of(one) or 0, one.created_at)))
     for event in events:
-        if _step_of(event) is None and event.message and event.id not in follower.told:
+        if _step_of(event) is not None:
+            _tell_point(follower, job, next(in_order))
+        elif event.message and event.id not in follower.told:
             follower.writer.event("hosted", id=event.id, level=event.level, message=event.message)
 
 
@@ -269,9 +271,11 @@ def _obey(follower: Follower, command: Command) -> int | None:
     return None
 
 
-def _give_up(follower: Follower, why: str) -> int:
-    """End the following, not the job; exit code 2, as for bad input."""
+def _give_up(follower: Follower, why: str, *, gone: bool = False) -> int:
+    """End the following, not the job; exit code 2, as for bad input. `gone`: the provider has no such job."""
     hint = f"The job goes on at the provider. Once it is mended: ftui hosted watch {follower.paths.id}"
+    if gone:
+        hint = "It may have been removed there: ftui hosted list has the jobs that are left."
     problem = {"what": why, "where": "", "hint": hint}
     follower.writer.event("error", kind="input", problems=[problem])
     return 2

@@ -14,6 +14,7 @@ Cause = Literal[
     "diverged",
     "unsaved",
     "job_failed",
+    "job_cancelled",
     "crashed",
     "gpu_memory",
     "memory",
@@ -45,6 +46,7 @@ WAYS_OUT: Mapping[str, str] = {
     "diverged": "Start a new run with a lower train.learning_rate or more train.warmup_steps.",
     "unsaved": "Free space on the disk of the run, then train its last steps again: ftui resume {id}",
     "job_failed": "Mend what the provider names, then start a new job with: ftui hosted start",
+    "job_cancelled": "What it had trained may be billed. To begin anew: ftui hosted start",
     "crashed": "The log says why; once it is mended, continue with: ftui resume {id}",
     "gpu_memory": "The GPU ran out of memory: " + _LESS,
     "memory": "The machine ran out of memory: " + _LESS,
@@ -130,7 +132,12 @@ def cause_of(facts: Facts) -> Cause:
     return _BY_CODE.get(facts.code, "unknown")
 
 
-BY_FINISH: Mapping[object, Cause] = {"diverged": "diverged", "unsaved": "unsaved", "job_failed": "job_failed"}
+BY_FINISH: Mapping[object, Cause] = {
+    "diverged": "diverged",
+    "unsaved": "unsaved",
+    "job_failed": "job_failed",
+    "cancelled": "job_cancelled",
+}
 """Causes that the trainer names itself as it finishes; each has an exit code of its own."""
 _BY_CODE: Mapping[int, Cause] = {
     exit_codes.CRASHED: "crashed",
@@ -209,6 +216,7 @@ _SENTENCES: Mapping[str, str] = {
     "diverged": "the loss or the gradients were not finite",
     "unsaved": "the last checkpoint could not be written",
     "job_failed": "the job failed at the provider",
+    "job_cancelled": "the job was cancelled at the provider",
 }
 
 

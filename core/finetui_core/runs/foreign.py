@@ -40,6 +40,7 @@ class ForeignView:
     """
 
     read_only = True
+    hosted = False
     newest: Columns | None = None
     unread = 0
     heartbeat: Heartbeat | None = None

@@ -36,7 +36,8 @@ class RunView:
     beyond the checkpoint that a later one resumed from, or that it went back to itself, is left out. `inexact` says
     from which steps on the run is not what it would have been undisturbed. `events` and `system` (newest samples, at
     most 2000) are as written. With `most`, a refresh reads at most about that many bytes of metrics; what is left is
-    counted in `unread`, and `newest` holds the last points until `columns` has reached them.
+    counted in `unread`, and `newest` holds the last points until `columns` has reached them. `hosted`: it
+    only follows a job of a hosted platform.
     Raises InputError when there is no readable run.json.
     """
 
@@ -59,6 +60,7 @@ class RunView:
         self.paths = paths
         self.identity = identity
         self.id, self.path = identity.id, paths.root
+        self.hosted = paths.hosted.exists()
         self.name = read_labels(paths).name or identity.name or identity.id
         self.evaluations: list[Record] = []
         self.checkpoints: list[Record] = []

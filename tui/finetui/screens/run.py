@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from finetui import states
+from finetui import hosted_rows, states
 from finetui.actions import actions_of, bindings, key_name
 from finetui.followed import Followed
 from finetui.last_words import EXPLAINED, last_words
@@ -171,13 +171,14 @@ class RunScreen(Screen[None]):
         return str(view.state.state) if view else ""
 
     def _ask_first(self, command: str, question: str) -> None:
-        if why := why_not(self._runs[0].view):
+        if why := why_not(self._runs[0].view, command):
             self._notice(f"{command}: {why}", "warning")
         else:
+            question = hosted_rows.CANCEL if self._is_hosted else question
             self.app.push_screen(Confirm(question), lambda yes: self._ask(command) if yes else None)
 
     def _ask(self, command: str) -> None:
-        if why := why_not(self._runs[0].view):
+        if why := why_not(self._runs[0].view, command):
             self._notice(f"{command}: {why}", "warning")
             return
         paths = RunPaths(self._runs[0].path)
@@ -224,17 +225,28 @@ class RunScreen(Screen[None]):
         self._show_pane()
         self.query_one(Pager).read_again()
         self._show_commands()
-        why, why_ended = why_not(main.view), self._why_not_continue()
-        unavailable = {f"run.{command}": why for command in COMMANDS} if why else {}
-        unavailable |= {"run.resume": why_ended} if why_ended else {}
-        for bar in self.query(KeyBar):
-            bar.show(
-                unavailable=unavailable,
-                labels={"run.pause": "resume"} if self._state() == "paused" else {},
-            )
+        self._show_keys()
         if self._faults:
             path, error = next(iter(self._faults.items()))
             self._notice(f"{path.name}: cannot be read: {error}", "bad")
+
+    def _show_keys(self) -> None:
+        view = self._runs[0].view
+        unavailable = {f"run.{one}": why for one in COMMANDS if (why := why_not(view, one))}
+        if why_ended := self._why_not_continue():
+            unavailable["run.resume"] = why_ended
+        labels = {"run.pause": "resume"} if self._state() == "paused" else {}
+        hidden: frozenset[str] = frozenset()
+        if self._is_hosted:
+            labels = hosted_rows.LABELS
+            again = ("resume",) if why_ended else ()
+            hidden = frozenset(f"run.{one}" for one in (*hosted_rows.NEVER_TAKEN, *again))
+        for bar in self.query(KeyBar):
+            bar.show(unavailable=unavailable, labels=labels, hidden=hidden)
+
+    @property
+    def _is_hosted(self) -> bool:
+        return hosted_rows.is_hosted(self._runs[0].view)
 
     def _compared_words(self) -> Row:
         words, style = self._comparison.words
@@ -310,7 +322,7 @@ class RunScreen(Screen[None]):
 
     def _continue_row(self) -> Row:
         """The bar has no room for this key beside the commands that an ended run does not take."""
-        words = " continues it from its newest checkpoint"
+        words = hosted_rows.FOLLOWS_AGAIN if self._is_hosted else " continues it from its newest checkpoint"
         return (f" {self._key_of('resume')}", "strong"), (words, "muted")
 
     def _key_of(self, name: str) -> str:

@@ -1,5 +1,6 @@
 """The charts of one or several runs, side by side as far as there is room, with one lens for all."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from textual.containers import Grid
 from textual.geometry import Size
 
 from finetui.actions import bindings
-from finetui.charts import CHARTS, chart_look, marks_of, series_of
+from finetui.charts import CHARTS, Chart, chart_look, charts_of, marks_of, series_of
 from finetui.curves import AXES, Window
 from finetui.followed import Followed
 from finetui.lens import Lens, next_axis, next_smoothing, panned, toggled, zoomed
@@ -31,6 +32,7 @@ class ChartGrid(Grid, can_focus=True):
         self.lens = Lens()
         self._runs: tuple[Followed, ...] = ()
         self._live = False
+        self._charts: tuple[Chart, ...] = CHARTS
         self._chosen = 0
         self._alone = False
         self._is_due = False
@@ -43,14 +45,18 @@ class ChartGrid(Grid, can_focus=True):
     def show(self, runs: Sequence[Followed], *, live: bool) -> None:
         """Draw the charts anew; the first run is the main one."""
         self._runs, self._live = tuple(runs), live
+        charts = charts_of(runs)
+        if charts != self._charts:
+            self._charts = charts
+            self._choose(0)
         self._draw()
 
     def shown_places(self) -> range:
         """Which charts there is room for; the chosen one is among them."""
         columns, rows = arrangement(self.size, alone=self._alone)
         first = self._chosen // (columns * rows) * columns * rows
-        first = min(first, len(CHARTS) - columns * rows)
-        return range(first, first + columns * rows)
+        first = max(0, min(first, len(self._charts) - columns * rows))
+        return range(first, min(first + columns * rows, len(self._charts)))
 
     def on_resize(self) -> None:
         self._lay_out()
@@ -121,13 +127,13 @@ class ChartGrid(Grid, can_focus=True):
         self._look(next_smoothing(self.lens))
 
     def action_logarithm(self) -> None:
-        self._look(replace(self.lens, log=toggled(self.lens.log, CHARTS[self._chosen].id)))
+        self._look(replace(self.lens, log=toggled(self.lens.log, self._charts[self._chosen].id)))
 
     def action_full(self) -> None:
-        self._look(replace(self.lens, full=toggled(self.lens.full, CHARTS[self._chosen].id)))
+        self._look(replace(self.lens, full=toggled(self.lens.full, self._charts[self._chosen].id)))
 
     def _choose(self, place: int) -> None:
-        self._chosen = place % len(CHARTS)
+        self._chosen = place % len(self._charts)
         self._lay_out()
 
     def _look(self, lens: Lens) -> None:
@@ -171,7 +177,8 @@ class ChartGrid(Grid, can_focus=True):
         places = self.shown_places()
         for place, view in enumerate(self.query(ChartView)):
             view.display = place in places
-        self.styles.grid_size_columns, self.styles.grid_size_rows = columns, rows
+        self.styles.grid_size_columns = columns
+        self.styles.grid_size_rows = min(rows, math.ceil(len(self._charts) / columns))
         self._draw()
 
     def _draw(self) -> None:
@@ -199,7 +206,7 @@ class ChartGrid(Grid, can_focus=True):
         return self.lens.window(*reach)
 
     def _draw_one(self, place: int, view: ChartView, window: Window) -> None:
-        chart, lens = CHARTS[place], self.lens
+        chart, lens = self._charts[place], self.lens
         chosen = place == self._chosen and len(self.shown_places()) > 1
         look = chart_look(chart, lens, window, several=len(self._runs) > 1)
         look = replace(look, chosen=chosen, steady=self._live, at=self._at())

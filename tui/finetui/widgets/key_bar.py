@@ -24,6 +24,7 @@ class KeyBar(Widget):
         self._scopes = tuple(scopes)
         self._reasons: dict[str, str] = {}
         self._labels: dict[str, str] = {}
+        self._hidden: Set[str] = frozenset()
 
     @property
     def unavailable(self) -> Mapping[str, str]:
@@ -44,16 +45,23 @@ class KeyBar(Widget):
         """The labels that stand in for those of the registry, by id."""
         return self._labels
 
-    def show(self, *, unavailable: Mapping[str, str] | Set[str], labels: dict[str, str]) -> None:
+    def show(
+        self,
+        *,
+        unavailable: Mapping[str, str] | Set[str],
+        labels: dict[str, str],
+        hidden: Set[str] = frozenset(),
+    ) -> None:
         """Put the actions whose ids are `unavailable` in brackets; `labels` replaces labels by id.
 
+        `hidden` are those that never work with what is shown: they leave their room to others.
         A mapping gives the reason for each, which the palette and the help page tell.
         """
         reasons = (
             dict(unavailable) if isinstance(unavailable, Mapping) else dict.fromkeys(unavailable, NOT_NOW)
         )
-        if (reasons, labels) != (self._reasons, self._labels):
-            self._reasons, self._labels = reasons, labels
+        if (reasons, labels, hidden) != (self._reasons, self._labels, self._hidden):
+            self._reasons, self._labels, self._hidden = reasons, labels, hidden
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -70,7 +78,8 @@ class KeyBar(Widget):
 
     def _shown(self) -> list[Action]:
         """The actions that there is room for, the first ones first."""
-        actions = [a for a in actions_of(*self._scopes, keys=getattr(self.app, "keymap", None)) if a.in_bar]
+        known = actions_of(*self._scopes, keys=getattr(self.app, "keymap", None))
+        actions = [action for action in known if action.in_bar and action.id not in self._hidden]
         left = self.size.width - sum(_cells(self._words(a)) for a in actions if a.id in ALWAYS_SHOWN)
         shown = []
         for action in actions:

@@ -93,6 +93,7 @@ def without_contradictions(tables: dict[str, Any]) -> None:
         model.pop("attn_implementation", None)
     if train.get("method") == "full":
         lora.clear()
+        evaluation.pop("on_start", None)
 
 
 @pytest.fixture

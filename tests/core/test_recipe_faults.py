@@ -110,6 +110,12 @@ ONE_FAULT = {
         "r.toml:7:17", "launch.rdzv_endpoint must be host:port, not 10.0.0.1:70000",
         "write the address of the host that starts the run and a free port, as 10.0.0.1:29400",
     ),
+    "a probe of full training that has no start": (
+        HEAD + '[eval]\non_start = false\nforgetting_probe = "chat.jsonl"\n[train]\nmethod = "full"',
+        "r.toml:6:12", 'eval.forgetting_probe with train.method = "full" is compared with the model at the start, '
+        "which eval.on_start = false does not measure",
+        "write on_start = true, or leave forgetting_probe out",
+    ),
     "number for text": (
         HEAD + "[eval]\nforgetting_probe = 4",
         "r.toml:6:20", "eval.forgetting_probe must be text, not 4", "text goes in quotes",

@@ -88,6 +88,7 @@ def why(done: Imported, key: str) -> str:
         (TRL + "assistant_only_loss: true", "data", "train_on", "assistant"),
         (TRL, "data", "train_on", "all"),
         (TRL + "eval_strategy: no", "data", "val_fraction", 0.0),
+        (TRL + "eval_on_start: false", "eval", "on_start", False),
         (TRL + "eval_strategy: epoch", "data", "val", "hub:owner/rows#test"),
         (TRL + "--weight-decay: 0.1", "train", "weight_decay", 0.1),
         (AXOLOTL, "train", "learning_rate", 2e-4),

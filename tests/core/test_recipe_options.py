@@ -22,7 +22,7 @@ data: train val val_fraction format train_on max_length overlength packing repla
 train: method learning_rate num_train_epochs max_steps per_device_train_batch_size gradient_accumulation_steps
     lr_scheduler_type warmup_steps weight_decay max_grad_norm on_nonfinite gradient_checkpointing seed
 lora: r lora_alpha lora_dropout target_modules use_rslora use_dora modules_to_save
-eval: steps per_device_eval_batch_size max_rows early_stopping_patience samples sample_max_new_tokens
+eval: steps on_start per_device_eval_batch_size max_rows early_stopping_patience samples sample_max_new_tokens
     forgetting_probe meters
 save: steps minutes total_limit keep_best
 launch: nproc_per_node nnodes rdzv_endpoint max_restarts sharding

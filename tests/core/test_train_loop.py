@@ -74,6 +74,17 @@ def test_losses_do_not_depend_on_how_a_batch_is_cut(recipe: Path) -> None:
         assert losses(paths) == pytest.approx(losses(whole), rel=1e-5)
 
 
+def test_a_run_trains_the_same_whether_or_not_it_is_evaluated_first(recipe: Path) -> None:
+    evaluated, trained = [], []
+    for on_start in ("true", "false"):
+        paths = new_run(recipe, f"eval.on_start={on_start}", "train.max_steps=2", "eval.steps=1")
+        assert train_here(paths) == 0
+        evaluated.append([(event["step"], event["eval_loss"]) for event in events(paths, "evaluation")])
+        trained.append(losses(paths))
+    assert evaluated[0][0][0] == 0 and evaluated[0][1:] == evaluated[1] and len(evaluated[1]) == 2
+    assert trained[0] == trained[1]
+
+
 def test_early_stopping_and_keep_best(recipe: Path) -> None:
     paths = new_run(
         recipe,

@@ -87,7 +87,9 @@ def estimate_duration(
     per_epoch, steps = steps_of(recipe, lengths.rows)
     tokens_per_epoch = round(lengths.rows * lengths.mean)
     tokens = tokens_per_epoch * steps / max(1, per_epoch)
-    evaluations = _count(recipe.eval.steps, per_epoch, steps) + 1 if lengths.val_rows else 0
+    evaluations = (
+        _count(recipe.eval.steps, per_epoch, steps) + recipe.eval.on_start if lengths.val_rows else 0
+    )
     due = _count(recipe.save.steps, per_epoch, steps)
     counts = []
     val_rows = min(lengths.val_rows, recipe.eval.max_rows or lengths.val_rows)

@@ -156,6 +156,16 @@ def _replay_is_not_the_probe(recipe: Recipe, given: Set[OptionPath]) -> Contradi
     return Contradiction(options, what, "replay another text, or cut this one in two files")
 
 
+def _probe_of_full_needs_a_start(recipe: Recipe, given: Set[OptionPath]) -> Contradiction | None:
+    """`eval.forgetting_probe` with `train.method = "full"` needs `eval.on_start`: no base is left to compare with."""
+    if recipe.eval.forgetting_probe is None or recipe.train.method != "full" or recipe.eval.on_start:
+        return None
+    what = 'eval.forgetting_probe with train.method = "full" is compared with the model at the start, '
+    what += "which eval.on_start = false does not measure"
+    options = (("eval", "on_start"), ("eval", "forgetting_probe"), ("train", "method"))
+    return Contradiction(options, what, "write on_start = true, or leave forgetting_probe out")
+
+
 _ENDPOINT = re.compile(r"([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})", re.ASCII)
 
 
@@ -211,6 +221,7 @@ CHECKS: tuple[Check, ...] = (
     _text_has_no_turns,
     _replay_has_a_share,
     _replay_is_not_the_probe,
+    _probe_of_full_needs_a_start,
     _flash_attention_needs_half_precision,
     _endpoint_has_a_port,
     _hosts_meet_somewhere,

@@ -15,6 +15,7 @@ _NAMES_ELSEWHERE = {
     "dropout": "lora.lora_dropout",
     "epochs": "train.num_train_epochs",
     "eval_batch_size": "eval.per_device_eval_batch_size",
+    "eval_on_start": "eval.on_start",
     "eval_steps": "eval.steps",
     "gpus": "launch.nproc_per_node",
     "grad_accum": "train.gradient_accumulation_steps",

@@ -293,6 +293,12 @@ class EvalOptions(BaseModel):
         description="Evaluate every so many optimizer steps; 0 evaluates after each epoch.",
         json_schema_extra=_about("common"),
     )
+    on_start: bool = Field(
+        default=True,
+        description="Evaluate the model before its first step as well; false trains sooner, but later evaluations "
+        "have nothing to be compared with, so that no alarm tells that a run learns nothing or forgets.",
+        json_schema_extra=_about("common", sources.TRANSFORMERS),
+    )
     per_device_eval_batch_size: int = Field(
         default=8,
         ge=1,

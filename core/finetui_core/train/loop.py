@@ -96,7 +96,7 @@ def fit(
             save("diverged")
         return deed == "stop"
 
-    if progress.step == 0:
+    if progress.step == 0 and session.recipe.eval.on_start:
         phase("evaluating")
         timed_evaluation()
     phase("training")

@@ -74,6 +74,7 @@ _OFF = ("train.max_steps", "eval.early_stopping_patience")
 _WHY = {
     "data.replay": "add the general text to the rows yourself there",
     "data.replay_text": "add the general text to the rows yourself there",
+    "eval.on_start": "nothing is evaluated before training there, unless eval_on_start is set",
     "eval.max_rows": "all validation rows are used there",
     "eval.samples": "no sample answers there",
     "eval.sample_max_new_tokens": "no sample answers there",

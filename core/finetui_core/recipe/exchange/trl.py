@@ -261,6 +261,8 @@ def loop(c: Conversion, *, learning_rate: float, scheduler: str, checkpointing: 
     common.whole(c, "per_device_train_batch_size", "train.per_device_train_batch_size", 8)
     common.whole(c, "gradient_accumulation_steps", "train.gradient_accumulation_steps", 1)
     common.whole(c, "per_device_eval_batch_size", "eval.per_device_eval_batch_size", 8)
+    if c.has("eval_on_start"):
+        common.flag(c, "eval_on_start", "eval.on_start")
     named = common.schedule(c, "lr_scheduler_type", scheduler)
     if c.has("lr_scheduler_kwargs"):
         c.leave("lr_scheduler_kwargs", "schedules have no further settings here")

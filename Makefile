@@ -22,7 +22,7 @@ demo: $(VENV)/.ready
 	$(BIN)/ftui demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.ready
 	$(BIN)/python -m pytest -m "slow or hypothesis" --hypothesis-profile=slow

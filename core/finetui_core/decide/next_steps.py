@@ -1,6 +1,7 @@
 """What to do after the verdict, and with which command."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 import msgspec
 
@@ -17,7 +18,10 @@ class Step(msgspec.Struct, frozen=True):
     command: str = ""
 
 
-def next_steps(decision: Decision, answers: Answers, questions: Questions) -> tuple[Step, ...]:
+def next_steps(
+    decision: Decision, answers: Answers, questions: Questions, rows: str = "ROWS.jsonl"
+) -> tuple[Step, ...]:
+    """The steps in their order; `rows` is the training data, where it is known."""
     steps = {
         "prompt_first": _prompt,
         "rag": _retrieval,
@@ -26,7 +30,11 @@ def next_steps(decision: Decision, answers: Answers, questions: Questions) -> tu
         "not_yet": _collecting,
     }[decision.verdict]
     measured = (_MEASURE,) if decision.verdict != "not_yet" else ()
-    return (*steps(decision, answers, questions), *measured)
+    named = quote(rows)
+    return tuple(
+        msgspec.structs.replace(step, command=step.command.replace("ROWS.jsonl", named))
+        for step in (*steps(decision, answers, questions), *measured)
+    )
 
 
 def _prompt(decision: Decision, answers: Answers, questions: Questions) -> Iterator[Step]:
@@ -58,7 +66,11 @@ def _retrieval(decision: Decision, answers: Answers, questions: Questions) -> It
 
 def _training(decision: Decision, answers: Answers, questions: Questions) -> Iterator[Step]:
     yield Step("Look at the rows as the model will see them.", "data", "ftui data check ROWS.jsonl")
-    yield Step("Write a recipe, and see whether it fits.", "recipe", "ftui recipe new my.toml --preset lora")
+    yield Step(
+        "Write a recipe, and see whether it fits.",
+        "recipe",
+        "ftui recipe new my.toml --model MODEL --train ROWS.jsonl",
+    )
     yield Step("Train, and keep the best checkpoint.", "train", "ftui train my.toml")
 
 
@@ -82,4 +94,6 @@ _KEEP_APART = Step(
     "data",
     "ftui data split ROWS.jsonl",
 )
-_MEASURE = Step("Measure it against the other ways on the rows kept apart.", "compare", "ftui compare RECIPE")
+_MEASURE = Step(
+    "Measure it against the other ways on the rows kept apart.", "compare", "ftui compare my.toml"
+)

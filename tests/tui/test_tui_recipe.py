@@ -177,6 +177,18 @@ async def test_a_new_recipe_from_a_preset_is_saved_under_a_name(
     assert (tmp_path / "recipe.toml").read_text().startswith("# Full")
 
 
+async def test_a_new_recipe_trains_on_the_rows_that_are_open_at_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n' * 3)
+    async with opened(write(tmp_path)) as pilot:
+        pilot.app.open_data(str(tmp_path / "mine.jsonl"))
+        await settle(pilot)
+        await press(pilot, "4", "n", "enter")
+        assert 'train = "mine.jsonl"' in text_of(pilot)
+
+
 async def test_another_program_has_changed_the_file(tmp_path: Path) -> None:
     path = write(tmp_path)
     async with opened(path) as pilot:

@@ -89,6 +89,9 @@ ACTIONS = (
     Action("run.sample", ("a",), "sample", "Ask the run to answer the sample prompts after this step."),
     Action("run.abort", ("X",), "abort", "Ask the run to end without a checkpoint; asks you first."),
     Action("run.resume", ("C",), "continue", "Go on with a run that has ended, from its newest checkpoint."),
+    Action(
+        "run.export", ("E",), "export", "Write the trained model for other programs; asks for which.", False
+    ),
     Action("run.charts", ("d",), "charts", "Show the charts and the last events.", in_bar=False),
     Action("run.log", ("o",), "log", "Show the log of the process.", in_bar=False),
     Action("run.events", ("v",), "events", "Show all events.", in_bar=False),
@@ -339,6 +342,9 @@ ACTIONS = (
     Action(
         "comparison.chat", ("c",), "chat", "Talk to the untrained and the tuned model of this comparison."
     ),
+    Action(
+        "comparison.export", ("E",), "export", "Write this run's model for other programs; asks for which."
+    ),
     Action("saying.send", ("enter",), "ask", "Ask both sides what you have typed.", does="submit"),
     Action(
         "saying.stop",
@@ -370,6 +376,7 @@ ACTIONS = (
     ),
     Action("chat.alone", ("z",), "one/both", "Show the chosen side alone, and both again."),
     Action("chat.new", ("n",), "new", "Begin a new conversation; asks where one is not saved."),
+    Action("chat.export", ("E",), "export", "Write this run's model for other programs; asks for which."),
     Action("chat.back", ("b", "backspace"), "back", "Go back; the conversation stays until ftui ends."),
     Action("chat.top_p", ("p",), "top-p", "Set top-p: draw from the likeliest tokens of this share."),
     Action("chat.length", ("l",), "length", "Set the longest answer, in tokens."),

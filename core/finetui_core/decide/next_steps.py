@@ -9,6 +9,9 @@ from finetui_core.decide.answers import Answers
 from finetui_core.decide.questions import Questions
 from finetui_core.decide.rule import Decision, few_shot_tried, not_ready
 
+ROWS = "ROWS.jsonl"
+"""Stands for the training data in a command, where it is not known."""
+
 
 class Step(msgspec.Struct, frozen=True):
     """`station` is where the studio does it, `command` what does it from a shell; "" where neither can."""
@@ -19,7 +22,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 def next_steps(
-    decision: Decision, answers: Answers, questions: Questions, rows: str = "ROWS.jsonl"
+    decision: Decision, answers: Answers, questions: Questions, rows: str = ROWS
 ) -> tuple[Step, ...]:
     """The steps in their order; `rows` is the training data, where it is known."""
     steps = {
@@ -32,7 +35,7 @@ def next_steps(
     measured = (_MEASURE,) if decision.verdict != "not_yet" else ()
     named = quote(rows)
     return tuple(
-        msgspec.structs.replace(step, command=step.command.replace("ROWS.jsonl", named))
+        msgspec.structs.replace(step, command=step.command.replace(ROWS, named))
         for step in (*steps(decision, answers, questions), *measured)
     )
 
@@ -65,11 +68,11 @@ def _retrieval(decision: Decision, answers: Answers, questions: Questions) -> It
 
 
 def _training(decision: Decision, answers: Answers, questions: Questions) -> Iterator[Step]:
-    yield Step("Look at the rows as the model will see them.", "data", "ftui data check ROWS.jsonl")
+    yield Step("Look at the rows as the model will see them.", "data", f"ftui data check {ROWS}")
     yield Step(
         "Write a recipe, and see whether it fits.",
         "recipe",
-        "ftui recipe new my.toml --model MODEL --train ROWS.jsonl",
+        f"ftui recipe new my.toml --model MODEL --train {ROWS}",
     )
     yield Step("Train, and keep the best checkpoint.", "train", "ftui train my.toml")
 
@@ -92,7 +95,7 @@ def _collecting(decision: Decision, answers: Answers, questions: Questions) -> I
 _KEEP_APART = Step(
     "Keep rows apart that nothing is trained on, 200 of them if you can.",
     "data",
-    "ftui data split ROWS.jsonl",
+    f"ftui data split {ROWS} -o train.jsonl held_out.jsonl --val-fraction 0.2",
 )
 _MEASURE = Step(
     "Measure it against the other ways on the rows kept apart.", "compare", "ftui compare my.toml"

@@ -30,6 +30,7 @@ async def test_both_views_show_the_recipe(tmp_path: Path, size: tuple[int, int])
     async with opened(write(tmp_path), size) as pilot:
         shown = screen_text(pilot.app)
         assert "mine.toml" in shown and "no fault" in shown and "saved" not in shown.splitlines()[1]
+        assert "v does it fit   s starts a run" in shown
         assert '"o/m"' in line_with(shown, "  name   ")
         assert 'name = "o/m"   # the base' in shown
         beside = "# What this is for." in line_with(shown, "option   ")

@@ -152,6 +152,7 @@ ACTIONS = (
         "data.panel", ("v",), "lengths", "Show findings, then lengths, then turns; enter on a bar filters."
     ),
     Action("data.fix", ("f",), "fix", "Show what mending this finding would do, then do it into a new file."),
+    Action("data.drop", ("d",), "drop", "Show what dropping the rows of this finding would do, then do it."),
     Action("data.edit", ("e",), "edit", "Edit this row in your editor; the set goes into a new file."),
     Action(
         "data.fix_all", ("F",), "fix all", "Show what mending all that is safe to mend would do, then do it."
@@ -287,6 +288,12 @@ ACTIONS = (
     Action("comparison.answers", ("a",), "answers", "Read the answers of two arms side by side."),
     Action("comparison.rate", ("t",), "rate", "Say which answer is better without knowing whose it is."),
     Action(
+        "comparison.chat", ("c",), "chat", "Talk to the untrained and the tuned model of this comparison."
+    ),
+    Action(
+        "comparison.export", ("E",), "export", "Write this run's model for other programs; asks for which."
+    ),
+    Action(
         "comparison.start",
         ("s",),
         "go on",
@@ -339,12 +346,6 @@ ACTIONS = (
     Action("rating.text_up", ("u", "up", "k", "pageup"), "up", "Go up in the answers.", in_bar=False),
     Action("rating.back", ("escape", "backspace"), "back", "Go back; the ratings are kept."),
     Action("comparisons.chat", ("c",), "chat", "Talk to a model: to this run's, or asks which."),
-    Action(
-        "comparison.chat", ("c",), "chat", "Talk to the untrained and the tuned model of this comparison."
-    ),
-    Action(
-        "comparison.export", ("E",), "export", "Write this run's model for other programs; asks for which."
-    ),
     Action("saying.send", ("enter",), "ask", "Ask both sides what you have typed.", does="submit"),
     Action(
         "saying.stop",
@@ -368,6 +369,7 @@ ACTIONS = (
     Action(
         "chat.save", ("w", "ctrl+s"), "save", "Add the chosen side's conversation to a data file as a row."
     ),
+    Action("chat.export", ("E",), "export", "Write this run's model for other programs; asks for which."),
     Action("chat.again", ("a",), "again", "Ask the last question again, with the next seed."),
     Action("chat.prompt", ("v",), "as read", "Show what the model reads, then its tokens and their ids."),
     Action("chat.temperature", ("t",), "temp", "Set the temperature: 0 takes the likeliest token."),
@@ -376,7 +378,6 @@ ACTIONS = (
     ),
     Action("chat.alone", ("z",), "one/both", "Show the chosen side alone, and both again."),
     Action("chat.new", ("n",), "new", "Begin a new conversation; asks where one is not saved."),
-    Action("chat.export", ("E",), "export", "Write this run's model for other programs; asks for which."),
     Action("chat.back", ("b", "backspace"), "back", "Go back; the conversation stays until ftui ends."),
     Action("chat.top_p", ("p",), "top-p", "Set top-p: draw from the likeliest tokens of this share."),
     Action("chat.length", ("l",), "length", "Set the longest answer, in tokens."),

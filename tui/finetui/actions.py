@@ -288,12 +288,6 @@ ACTIONS = (
     Action("comparison.answers", ("a",), "answers", "Read the answers of two arms side by side."),
     Action("comparison.rate", ("t",), "rate", "Say which answer is better without knowing whose it is."),
     Action(
-        "comparison.chat", ("c",), "chat", "Talk to the untrained and the tuned model of this comparison."
-    ),
-    Action(
-        "comparison.export", ("E",), "export", "Write this run's model for other programs; asks for which."
-    ),
-    Action(
         "comparison.start",
         ("s",),
         "go on",
@@ -346,6 +340,12 @@ ACTIONS = (
     Action("rating.text_up", ("u", "up", "k", "pageup"), "up", "Go up in the answers.", in_bar=False),
     Action("rating.back", ("escape", "backspace"), "back", "Go back; the ratings are kept."),
     Action("comparisons.chat", ("c",), "chat", "Talk to a model: to this run's, or asks which."),
+    Action(
+        "comparison.chat", ("c",), "chat", "Talk to the untrained and the tuned model of this comparison."
+    ),
+    Action(
+        "comparison.export", ("E",), "export", "Write this run's model for other programs; asks for which."
+    ),
     Action("saying.send", ("enter",), "ask", "Ask both sides what you have typed.", does="submit"),
     Action(
         "saying.stop",

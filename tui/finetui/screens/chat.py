@@ -380,10 +380,10 @@ class ChatScreen(Screen[None]):
         from finetui.exporting import ask_to_export
         from finetui_core.runs.paths import is_run
 
-        named = Path(self._ready.source if self._ready else self.subject.source)
-        run = self.subject.runs / named.name if not named.is_absolute() else named
-        if is_run(run):
-            ask_to_export(self._studio, run)
+        by_name = self.subject.runs / (self._ready.source if self._ready else self.subject.source)
+        run = next((path for path in (Path(self.subject.source), by_name) if is_run(path)), None)
+        if run is not None:
+            ask_to_export(self._studio, run.absolute())
         else:
             self._studio.notice("export: there is no run here whose weights are known", "warning")
 

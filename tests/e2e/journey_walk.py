@@ -43,21 +43,22 @@ def take(walk: Walk) -> None:
 
 
 def decide(walk: Walk) -> None:
-    walk.step("Decide", "2", see="What has been tried with prompts")
-    walk.step("examples were tried", "c", see="How would you notice")
-    walk.step("by rows kept apart", "c", see="Where is the knowledge")
-    walk.step("no knowledge is needed", "a", see=r"(?s)How many examples.*the data says: ")
-    walk.step("so many as the data says", "Enter", see="What is wrong with the answers that fail")
-    walk.step("the form", "c", see="Who would look after")
-    walk.step("somebody", "b", see="How much do answers rest on facts")
-    walk.step("not at all", "a", see="What could a model be trained on")
-    walk.step("one GPU", "b", see="Must an answer name")
-    walk.step("no", "a", see="Does the task need a skill")
-    walk.step("yes", "c", see=r"(?s)Verdict: Fine-tuning: .*enter goes to 3 Data")
+    """Each question is waited for by what is said below it: a large terminal lists all questions at once."""
+    walk.step("Decide", "2", see="Examples in the prompt cost nothing")
+    walk.step("examples were tried", "c", see="Without rows that nobody")
+    walk.step("by rows kept apart", "c", see="Up to about 200,000")
+    walk.step("no knowledge is needed", "a", see="the data says: ")
+    walk.step("so many as the data says", "Enter", see="Take ten failures")
+    walk.step("the form", "c", see="It has to be evaluated")
+    walk.step("somebody", "b", see="Names, prices, rules")
+    walk.step("not at all", "a", see="7 billion parameters")
+    walk.step("one GPU", "b", see="A tuned model cannot point")
+    walk.step("no", "a", see="Private labels")
+    walk.step("yes", "c", see=r"(?s)Verdict: Fine-tuning: .*3 Data +Look at the rows")
 
 
 def mend(walk: Walk) -> None:
-    walk.step("what to do next: the rows", "Enter", see=r"(?s)\[3 Data\].*messy\.jsonl", seconds=LONG_SECONDS)
+    walk.step("what to do next: the rows", "3", see=r"(?s)\[3 Data\].*messy\.jsonl", seconds=LONG_SECONDS)
     walk.step("what is wrong with them", "Tab", see=r"✗ error|✗ ", seconds=LONG_SECONDS)
     walk.step("mend all that is safe", "F", see="What would be done")
     walk.step("yes", "Enter", see="The mended file")

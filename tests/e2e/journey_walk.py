@@ -95,7 +95,6 @@ def write_recipe(walk: Walk) -> None:
     walk.step("save it", "w", see="The new recipe")
     walk.step("under this name", "Enter", see=r"recipe\.toml +no fault")
     walk.step("does it fit", "v", see="(Fits|Tight): ", seconds=LONG_SECONDS)
-    walk.step("back to the form", "Escape", see=r"tab text")
 
 
 def train(walk: Walk) -> None:

@@ -16,7 +16,7 @@ INSTALL = $(UV) pip install -q --python $(BIN)/python -c constraints.txt -e '.[t
 # The other trainers, for tests/benchmarks/trainers: an environment each, with torch for the processor.
 PEERS ?= .venv-peers
 
-.PHONY: demo test test-slow kills walk pictures check format lock peers clean
+.PHONY: demo test test-slow kills walk pictures tutorial check format lock peers clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ftui demo
@@ -35,9 +35,13 @@ walk: $(VENV)/.ready
 	$(BIN)/python tests/e2e/walk.py --size 160x48
 	$(BIN)/python tests/e2e/recipe_walk.py --size 80x24
 	$(BIN)/python tests/e2e/decide_walk.py --size 80x24
+	$(BIN)/python tests/e2e/journey_walk.py --size 80x24
 
 pictures: $(VENV)/.ready
 	$(BIN)/python docs/make/pictures.py
+
+tutorial: $(VENV)/.ready
+	$(BIN)/python docs/make/tutorial.py
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .

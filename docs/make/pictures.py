@@ -71,13 +71,13 @@ async def draw(name: str, folder: Path) -> Path:
         studio = Studio(Path(home, "runs"), clock=lambda: now)
         studio.machine = Machine(running=1, cpu=0.94, processors=8)
         async with studio.run_test(size=view.size) as pilot:
-            await _settle(pilot)
+            await settle(pilot)
             for key in view.keys:
                 await pilot.press(key)
-                await _settle(pilot)
+                await settle(pilot)
             picture = studio.export_screenshot(title="ftui", simplify=True)
     path = folder / f"{name}.svg"
-    path.write_text(_same_ids(without_fonts(picture)))
+    path.write_text(same_ids(without_fonts(picture)))
     return path
 
 
@@ -113,12 +113,12 @@ def _cut(path: Path, until: float) -> None:
     path.write_bytes(b"".join(line for line in lines if msgspec.json.decode(line)["t"] <= until))
 
 
-def _same_ids(picture: str) -> str:
+def same_ids(picture: str) -> str:
     """Rich numbers the pictures of a process; the numbers are nothing to keep."""
     return re.sub(r"terminal-\d+", "terminal", picture)
 
 
-async def _settle(pilot: Pilot[None]) -> None:
+async def settle(pilot: Pilot[None]) -> None:
     await pilot.pause()
     await pilot.app.workers.wait_for_complete()
     await pilot.pause()

@@ -91,8 +91,8 @@ def change(walk: Walk, what: str, option: str, value: str) -> None:
     choose(walk, option)
     walk.tmux.press(STUDIO, "Enter")
     walk.tmux.wait_for(STUDIO, "enter accept")
-    walk.tmux.press(STUDIO, "C-u")
-    walk.step(what, typed=value, see=rf"{re.escape(option)} +=")
+    walk.retype(f" {option}: ", value)
+    walk.step(what, "Enter", see=rf"{re.escape(option)} +=")
     walk.tmux.press(STUDIO, "Escape")
     walk.tmux.wait_for(STUDIO, "essential options")
 

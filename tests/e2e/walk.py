@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -67,6 +68,15 @@ class Walk:
         shown = self.tmux.wait_for(STUDIO, see, seconds)
         self.keep(name, typed or " ".join(keys), STUDIO)
         return shown
+
+    def retype(self, asked: str, text: str) -> None:
+        """Type over what is proposed below the question that holds `asked`.
+
+        Each key is waited for: one that is bound, as ctrl+u is, may be done after letters that were typed behind it.
+        """
+        for keys, wanted in ((("C-u",), ""), (("-l", text), text)):
+            self.tmux.press(STUDIO, *keys)
+            self.tmux.wait_for(STUDIO, partial(_is_answered, asked, wanted))
 
     def keep(self, name: str, keys: str, window: str) -> None:
         place = f"{len(self.told) + 1:02d}-{name.replace(' ', '-')}"
@@ -157,6 +167,13 @@ def take(walk: Walk) -> None:
     walk.step("leave", "q", see=at_prompt)
 
 
+def _is_answered(asked: str, text: str, shown: str) -> bool:
+    """Whether the line below the question has the text, or its end where it is too long to be seen whole."""
+    lines = shown.splitlines()
+    below = [lines[at + 1].strip() for at, line in enumerate(lines[:-1]) if asked in line]
+    return bool(below) and text.endswith(below[-1]) and bool(below[-1]) == bool(text)
+
+
 def at_prompt(shown: str) -> bool:
     """The shell waits for a command."""
     return shown.rstrip().endswith(("$", "#"))
@@ -205,7 +222,7 @@ def state_of(run: RunPaths) -> str:
 @contextmanager
 def surroundings(folder: Path, size: tuple[int, int], colours: str) -> Iterator[Walk]:
     """A terminal in which `ftui` is this checkout, with a home of its own; what was started is ended."""
-    with tempfile.TemporaryDirectory(prefix="ftui-walk-") as home:
+    with tempfile.TemporaryDirectory(prefix="ftui-walk-", ignore_cleanup_errors=True) as home:
         command = Path(home, "bin", "ftui")
         command.parent.mkdir()
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m finetui "$@"\n')

@@ -71,6 +71,19 @@ async def test_both_sides_answer_and_go_on_after_their_own_answers(tmp_path: Pat
         assert "4 tokens, first 0.10 s" in seen
 
 
+async def test_the_run_that_is_talked_to_can_be_exported(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "run")
+    async with talking(tmp_path, run.id) as pilot:
+        await shows(pilot, "tiny", "step-000042")
+        await pilot.press("escape", "E")
+        await shows(pilot, f"Export {run.id} for what?", "one file for llama.cpp")
+        await pilot.press("escape")
+    async with talking(tmp_path, "recipe.toml") as pilot:
+        await shows(pilot, "tiny", "step-000042")
+        await pilot.press("escape", "E")
+        await shows(pilot, "there is no run here")
+
+
 async def test_where_there_is_room_the_answers_stand_side_by_side(tmp_path: Path) -> None:
     async with talking(tmp_path, size=(160, 48)) as pilot:
         await ask(pilot, "hello")

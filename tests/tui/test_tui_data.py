@@ -379,6 +379,17 @@ async def test_mending_is_shown_first_and_its_result_is_opened(tmp_path: Path, f
         assert (tmp_path / "rows.mended.jsonl").exists()
         seen = await press(pilot, "tab", "j", "f")
         assert "it has no safe mend" in seen
+        assert "it is not about single rows" in await press(pilot, "d")
+        assert "1 row dropped [/b] --only secret --drop secret" in await press(pilot, "k", "d")
+
+
+@pytest.mark.parametrize(("rule", "is_next"), [("contradiction", True), ("secret", False)])
+async def test_rows_without_an_error_lead_to_the_recipe(
+    tmp_path: Path, fake: Fake, rule: str, is_next: bool
+) -> None:
+    fake(f"say({ {'type': 'report', 'found': [found(rule, [1], 4)]}!r})")
+    async with opened(tmp_path, ROWS) as pilot:
+        assert ("next: Recipe" in screen_text(pilot.app)) is is_next
 
 
 async def test_a_row_is_edited_into_a_new_file(

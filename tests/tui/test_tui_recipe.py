@@ -30,6 +30,7 @@ async def test_both_views_show_the_recipe(tmp_path: Path, size: tuple[int, int])
     async with opened(write(tmp_path), size) as pilot:
         shown = screen_text(pilot.app)
         assert "mine.toml" in shown and "no fault" in shown and "saved" not in shown.splitlines()[1]
+        assert "v does it fit   s starts a run" in shown
         assert '"o/m"' in line_with(shown, "  name   ")
         assert 'name = "o/m"   # the base' in shown
         beside = "# What this is for." in line_with(shown, "option   ")
@@ -175,6 +176,18 @@ async def test_a_new_recipe_from_a_preset_is_saved_under_a_name(
         shown = await press(pilot, "enter")
         assert "recipe.toml is saved" in shown
     assert (tmp_path / "recipe.toml").read_text().startswith("# Full")
+
+
+async def test_a_new_recipe_trains_on_the_rows_that_are_open_at_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "Why?", "completion": "Because."}\n' * 3)
+    async with opened(write(tmp_path)) as pilot:
+        pilot.app.open_data(str(tmp_path / "mine.jsonl"))
+        await settle(pilot)
+        await press(pilot, "4", "n", "enter")
+        assert 'train = "mine.jsonl"' in text_of(pilot)
 
 
 async def test_another_program_has_changed_the_file(tmp_path: Path) -> None:

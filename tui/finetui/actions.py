@@ -89,6 +89,9 @@ ACTIONS = (
     Action("run.sample", ("a",), "sample", "Ask the run to answer the sample prompts after this step."),
     Action("run.abort", ("X",), "abort", "Ask the run to end without a checkpoint; asks you first."),
     Action("run.resume", ("C",), "continue", "Go on with a run that has ended, from its newest checkpoint."),
+    Action(
+        "run.export", ("E",), "export", "Write the trained model for other programs; asks for which.", False
+    ),
     Action("run.charts", ("d",), "charts", "Show the charts and the last events.", in_bar=False),
     Action("run.log", ("o",), "log", "Show the log of the process.", in_bar=False),
     Action("run.events", ("v",), "events", "Show all events.", in_bar=False),
@@ -149,6 +152,7 @@ ACTIONS = (
         "data.panel", ("v",), "lengths", "Show findings, then lengths, then turns; enter on a bar filters."
     ),
     Action("data.fix", ("f",), "fix", "Show what mending this finding would do, then do it into a new file."),
+    Action("data.drop", ("d",), "drop", "Show what dropping the rows of this finding would do, then do it."),
     Action("data.edit", ("e",), "edit", "Edit this row in your editor; the set goes into a new file."),
     Action(
         "data.fix_all", ("F",), "fix all", "Show what mending all that is safe to mend would do, then do it."
@@ -339,6 +343,9 @@ ACTIONS = (
     Action(
         "comparison.chat", ("c",), "chat", "Talk to the untrained and the tuned model of this comparison."
     ),
+    Action(
+        "comparison.export", ("E",), "export", "Write this run's model for other programs; asks for which."
+    ),
     Action("saying.send", ("enter",), "ask", "Ask both sides what you have typed.", does="submit"),
     Action(
         "saying.stop",
@@ -362,6 +369,7 @@ ACTIONS = (
     Action(
         "chat.save", ("w", "ctrl+s"), "save", "Add the chosen side's conversation to a data file as a row."
     ),
+    Action("chat.export", ("E",), "export", "Write this run's model for other programs; asks for which."),
     Action("chat.again", ("a",), "again", "Ask the last question again, with the next seed."),
     Action("chat.prompt", ("v",), "as read", "Show what the model reads, then its tokens and their ids."),
     Action("chat.temperature", ("t",), "temp", "Set the temperature: 0 takes the likeliest token."),

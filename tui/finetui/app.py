@@ -98,6 +98,7 @@ class Studio(App[None]):
         self._chat: ChatScreen | None = None
         self._asks_to_quit = False
         self.being_continued: set[Path] = set()
+        self.being_exported: set[Path] = set()
         self.animation_level = "none"
         self._start_theme(loaded.settings.theme)
         if self.keymap:
@@ -191,7 +192,12 @@ class Studio(App[None]):
     def _rows_at_hand(self) -> tuple[str, str]:
         """The rows to train on and those kept apart, of the open recipe, or else the open data set."""
         named = self._recipe.rows if self._recipe is not None else ("", "")
-        return named if named[0] or self._data is None else (self._data.source, "")
+        return named if named[0] else (self.open_rows, "")
+
+    @property
+    def open_rows(self) -> str:
+        """The data set that is open at the station Data; "" for none."""
+        return self._data.source if self._data is not None else ""
 
     def _show_data(self) -> "DataScreen":
         """The station stays as it is when it is left."""

@@ -238,13 +238,20 @@ def _numbers(one: ArmResult, plan: Plan) -> list[Span]:
     return told
 
 
+_ONWARD = "Talk to it (c), then take it elsewhere (E)."
+
+
 def reason_rows(compared: Compared, width: int) -> list[Row]:
     """Why the verdict is so, what to do next, and what the rows can show."""
     plan, outcome = compared.plan, compared.outcome
     rows: list[Row] = []
     if outcome is not None and compared.is_current:
         rows += _listed("why", outcome.verdict.reasons, width)
-        rows += _listed("next", outcome.verdict.next_steps, width)
+        is_tuned = any(
+            one.arm.name == outcome.verdict.arm and one.arm.weights == "tuned" for one in outcome.arms
+        )
+        onward = (_ONWARD,) if is_tuned else ()
+        rows += _listed("next", (*outcome.verdict.next_steps, *onward), width)
         plan = outcome.plan
     if plan is not None:
         facts = [detectable_words(plan), excluded_words(plan), *plan.notes]

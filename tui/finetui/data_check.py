@@ -28,6 +28,11 @@ class Check:
     sentence: str = ""
     fault: str = ""
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is over and no error was found."""
+        return self.state == "done" and all(one.severity != "error" for one in self.found)
+
     def words(self) -> str:
         """How far it is, in a sentence."""
         if self.state == "running":

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 _LONG_SECONDS = 1.0  # that a person waits before being told for what
 
 
-def ask_to_fix(studio: "Studio", source: str, rule: str) -> None:
-    """Show what `ftui data fix` would do for one rule, or for all that have a safe mend, and do it."""
-    only = ["--only", rule] if rule else []
+def ask_to_fix(studio: "Studio", source: str, rule: str, *, drop: bool = False) -> None:
+    """Show what `ftui data fix` would do for one rule, or for all that have a safe mend, and do it.
+
+    With `drop` the rows of the rule are taken out, whether or not they could be mended.
+    """
+    only = [*(["--only", rule] if rule else []), *(["--drop", rule] if drop else [])]
     what = f"rule {rule}" if rule else "every rule that has a safe mend"
     waiting = partial(studio.notice, f"looking what mending {Path(source).name} would do …")
     timer = studio.set_timer(_LONG_SECONDS, waiting)
@@ -79,7 +82,7 @@ def _open_new(studio: "Studio", ended: Ended, new: Path, failed: str, row: int =
     if ended.code != 0:
         studio.push_screen(Told(failed, ended.said))
     else:
-        studio.notice(ended.said or f"written: {new}")
+        studio.notice(ended.said.partition("\nNext: ")[0] or f"written: {new}")
         studio.open_data(str(new), row)
 
 

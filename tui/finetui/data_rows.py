@@ -160,6 +160,7 @@ def title_rows(view: DataView, width: int) -> Sequence[Row]:
         (f" {rows.path.name}", "strong"),
         (f"   {wording.size(rows.size)}   {rows.rows:,} rows{counted}   {file.layout or file.fault}", ""),
         (f"   {rows.limit}" if rows.limit else "", "warning"),
+        ("   next: Recipe" if check.is_sound else "", "accent"),
         (f"   {rows.path.parent}", "muted"),
     )
     if view.change:

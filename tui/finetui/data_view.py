@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from finetui.data_check import Check
 from finetui.data_file import DataFile
-from finetui_core.data.mend.choice import fix_command
+from finetui_core.data.mend.choice import can_be_dropped, fix_command
 
-_OF_A_FILE = ("filter", "switch", "panel", "fix", "fix_all", "edit", "recipe", "again", "everything")
+_OF_A_FILE = ("filter", "switch", "panel", "fix", "fix_all", "drop", "edit", "recipe", "again", "everything")
 
 
 @dataclass
@@ -90,9 +90,11 @@ def unavailable(view: DataView | None, finding: str | None, row: str | None) -> 
     reasons = {}
     one = view.check.one(finding)
     if one is None:
-        reasons["data.fix"] = "no finding is chosen"
+        reasons |= dict.fromkeys(("data.fix", "data.drop"), "no finding is chosen")
     elif not fix_command(one.rule, view.file.source, ""):
         reasons["data.fix"] = "it has no safe mend: a person must decide"
+    if one is not None and not can_be_dropped(one.rule):
+        reasons["data.drop"] = "it is not about single rows of this file"
     if view.is_whole:
         reasons["data.everything"] = "all rows are shown"
     if row is None:

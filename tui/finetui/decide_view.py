@@ -9,7 +9,7 @@ from finetui.decide_proposals import Proposed
 from finetui.decide_sheet import Sheet
 from finetui_core.decide.answers import Answers
 from finetui_core.decide.explain import Explained, can_change, explain
-from finetui_core.decide.next_steps import Step, next_steps
+from finetui_core.decide.next_steps import ROWS, Step, next_steps
 from finetui_core.decide.questions import UNKNOWN, Questions
 
 State = Literal["answered", "not known", "to be asked", "needless"]
@@ -58,7 +58,7 @@ def look(sheet: Sheet, questions: Questions, proposed: Proposed, measured: Measu
         questions,
         answers,
         explained,
-        next_steps(explained.decision, answers, questions),
+        next_steps(explained.decision, answers, questions, proposed.rows.train or ROWS),
         states,
         next((key for key, state in states.items() if state == "to be asked"), None),
         proposed,

@@ -33,11 +33,12 @@ class UsedRecipe(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """How the command ended: its exit code, the run where it named one, and what it told the person."""
+    """How the command ended: its exit code, the run where it named one, what it told the person, and its answer."""
 
     code: int
     run: Path | None
     said: str
+    answer: str = ""
 
 
 def train_arguments(
@@ -119,7 +120,8 @@ def _launched(code: int, answer: bytes, said: str) -> Launched:
     ended = (
         f"{summary.get('state')}: {summary.get('reason')}" if summary else f"it ended with exit code {code}"
     )
-    return Launched(code, Path(path) if isinstance(path, str) else None, said.strip() or ended)
+    named = Path(path) if isinstance(path, str) else None
+    return Launched(code, named, said.strip() or ended, answer.decode("utf-8", "replace").strip())
 
 
 def proposed_recipe() -> str:

@@ -15,6 +15,7 @@ from finetui.recipe_draft import Draft, new_draft, opened_draft
 from finetui_core.errors import InputError, Problem
 from finetui_core.files import private_folder, write_atomically
 from finetui_core.folders import state_folder
+from finetui_core.recipe.edit import set_value
 from finetui_core.recipe.presets import preset_text
 from finetui_core.recipe.saving import Opened, open_recipe, save_recipe, write_new_recipe
 
@@ -38,9 +39,14 @@ def open_draft(path: Path) -> Draft:
     return opened_draft(open_recipe(path))
 
 
-def preset_draft(preset: str) -> Draft:
-    """A new recipe in the current folder, as the preset has it."""
-    return new_draft(NEW_NAME, Path.cwd(), preset_text(preset))
+def preset_draft(preset: str, rows: str = "") -> Draft:
+    """A new recipe in the current folder, as the preset has it, but for the training `rows` where some are known."""
+    text, folder = preset_text(preset), Path.cwd()
+    if rows:
+        path = Path(rows)
+        inside = path.is_absolute() and path.is_relative_to(folder)
+        text = set_value(text, "data", "train", str(path.relative_to(folder)) if inside else rows)
+    return new_draft(NEW_NAME, folder, text)
 
 
 def save(draft: Draft) -> None:

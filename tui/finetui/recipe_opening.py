@@ -51,7 +51,7 @@ class Opening:
 
     def new(self) -> None:
         def chosen(preset: str) -> None:
-            self._taken(recipe_files.preset_draft(preset))
+            self._taken(recipe_files.preset_draft(preset, self._studio.open_rows))
 
         asking = partial(recipe_asking.ask_preset, self._studio, "A new recipe from which preset?", chosen)
         recipe_asking.ask_if_unsaved(self._studio, self._editing.draft, "A new one is to be started.", asking)

@@ -1,8 +1,10 @@
 """The line above a recipe, what stands there without one, and why some keys do nothing now."""
 
+from finetui.actions import actions_of, key_name
 from finetui.recipe_draft import Draft
 from finetui.recipe_seen import Seen
 from finetui.widgets.plot import Row, Span
+from finetui_core.keymap import Keys
 from finetui_core.recipe.mends import Mend
 from finetui_core.recipe.options import Level
 
@@ -15,8 +17,16 @@ NO_RECIPE: tuple[Row, ...] = (
 NO_DRAFT = "no recipe is open: n starts one, o opens one"
 
 
-def title_row(draft: Draft, seen: Seen, level: Level, words: str, on_disk: str, against: str) -> Row:
-    """The file, whether it is saved, how many faults there are, and what is shown of it."""
+_ONWARD = {"preflight": "does it fit", "start": "starts a run"}
+
+
+def title_row(
+    draft: Draft, seen: Seen, level: Level, words: str, on_disk: str, against: str, keys: Keys | None = None
+) -> Row:
+    """The file, whether it is saved, how many faults there are, what is shown of it, and what comes next.
+
+    `keys` are the user's own.
+    """
     spans: list[Span] = [(f" {draft.name}", "strong")]
     if draft.opened is None:
         spans.append(("   new", "accent"))
@@ -34,6 +44,10 @@ def title_row(draft: Draft, seen: Seen, level: Level, words: str, on_disk: str, 
     spans.append((f"   with {words}" if words else f"   {level} options", "muted"))
     if against:
         spans.append((f"   beside {against}   ←/→ others", "accent"))
+    elif not seen.faults and seen.syntax is None and not words:
+        named = {action.name: key_name(action.keys[0]) for action in actions_of("recipe", keys=keys)}
+        for name, does in _ONWARD.items():
+            spans += [(f"   {named[name]}", "strong"), (f" {does}", "muted")]
     return tuple(spans)
 
 

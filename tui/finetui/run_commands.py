@@ -53,6 +53,19 @@ def why_not_continue(view: Any, being_continued: bool) -> str:
     return hosted_rows.why_over(view) if view.hosted else ""
 
 
+def why_not_export(view: Any, being_exported: bool) -> str:
+    """Why nothing of the run can be written elsewhere; "" where it can."""
+    if view is None:
+        return "the run is not open yet"
+    if view.read_only:
+        return "this run can only be watched: it belongs to another trainer"
+    if being_exported:
+        return "it is being exported"
+    if not view.summary().get("last_checkpoint"):
+        return "it has no checkpoint yet"
+    return ""
+
+
 def command_row(asked: Sequence[tuple[str, str]], events: Sequence[Record]) -> Row:
     """The last commands, given as (id, name), each with how far it has come."""
     latest = {str(event.get("id")): event for event in events[-_LOOKED_AT:] if event.get("type") == "control"}

@@ -11,6 +11,7 @@ from types import FrameType
 
 from finetui_core.cli.chat_lines import Lines, talk_in_lines
 from finetui_core.cli.consenting import add_consent, consent_to
+from finetui_core.cli.onward import after_talking
 from finetui_core.cli.say import talk
 from finetui_core.cli.train import require_training_libraries
 from finetui_core.errors import InputError, Problem, RunFailed
@@ -18,7 +19,7 @@ from finetui_core.evaluate.chat_client import ChatProcess, Subject, sides_of
 from finetui_core.evaluate.chat_protocol import Failed, Ready, Sampling
 from finetui_core.evaluate.chat_settings import sampling_of
 from finetui_core.evaluate.chat_talk import Talk
-from finetui_core.runs.paths import runs_root
+from finetui_core.runs.paths import RunPaths, runs_root
 
 DONE, FAILED = 0, 1
 
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     )
     sides = tuple(sides_of(options.base_only, options.tuned_only))
     runs = (options.runs or runs_root()).absolute()
-    _check(options, runs)
+    tuned = _check(options, runs)
     subject = Subject(options.source, runs, options.checkpoint, sides)
     if _on_screen(options):
         return int(options.interface.talk(subject, sampling, options.system))
@@ -86,7 +87,10 @@ def run(options: argparse.Namespace) -> int:
         assert isinstance(ready, Ready)
         lines = Lines(child, replies, ready, Talk(options.system), sampling, as_json=options.json)
         with _stops(lines):
-            return FAILED if talk_in_lines(lines, sys.stdin.buffer) else DONE
+            failures = talk_in_lines(lines, sys.stdin.buffer)
+        if tuned is not None and not options.json:
+            talk(after_talking(tuned, lines.saved))
+        return FAILED if failures else DONE
     finally:
         child.close()
 
@@ -98,8 +102,8 @@ def _on_screen(options: argparse.Namespace) -> bool:
     return shown and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
 
 
-def _check(options: argparse.Namespace, runs: Path) -> None:
-    """Raise InputError for what can be known before the model is loaded, which takes long."""
+def _check(options: argparse.Namespace, runs: Path) -> RunPaths | None:
+    """The run that is talked to. Raises InputError for what can be known before the model is loaded."""
     from finetui_core.evaluate.subject import subject_of
 
     subject = subject_of(options.source, runs, options.checkpoint, needs_checkpoint=not options.base_only)
@@ -108,6 +112,7 @@ def _check(options: argparse.Namespace, runs: Path) -> None:
             Problem("a recipe has no tuned weights", "--tuned-only", "name a run, or leave it out")
         )
     consent_to(subject.recipe, options.consent_remote_code)
+    return subject.run
 
 
 @contextmanager

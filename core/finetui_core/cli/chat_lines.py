@@ -56,6 +56,7 @@ class Lines:
     failures: int = 0
     answering: bool = False
     printed: "_Printed" = field(default_factory=lambda: _Printed())
+    saved: Path | None = None
 
     def stop(self) -> bool:
         """End the answer that is being given; False where none is."""
@@ -213,6 +214,7 @@ def _do(lines: Lines, name: str, rest: str) -> None:
             if not file:
                 raise InputError(Problem("no file is named", hint="/save [SIDE] FILE"))
             append_row(Path(file).expanduser().absolute(), row_of(talked, side))
+            lines.saved = Path(file)
             talk(f"a row with the answers of {side} is added to {file}")
         case "help":
             talk(COMMANDS)

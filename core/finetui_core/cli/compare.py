@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from finetui_core.cli.consenting import add_consent, consent_to
+from finetui_core.cli.onward import after_comparing
 from finetui_core.cli.say import data, data_json, table, talk
 from finetui_core.cli.train import require_training_libraries
 from finetui_core.errors import InputError, Problem
@@ -112,6 +113,9 @@ def run(options: argparse.Namespace) -> int:
             talk("\nstopped: what is answered is kept, and the same command goes on")
             raise
     _show(result, planned.paths, options)
+    weights = {one.arm.name: one.arm.weights for one in result.arms}
+    if subject.run is not None and weights[result.verdict.arm] == "tuned" and not options.json:
+        talk(after_comparing(subject.run))
     return DONE if len(result.plan.arms) == len(planned.plan.arms) else IN_PART
 
 

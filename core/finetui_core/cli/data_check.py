@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from finetui_core.cli.data_report import print_report
-from finetui_core.cli.say import data_json
+from finetui_core.cli.onward import after_check
+from finetui_core.cli.say import data_json, talk
 from finetui_core.data.check.cache import find, keep, key_of
 from finetui_core.data.check.checking import Checked, Follower, Source, check
 from finetui_core.data.check.findings import Found
@@ -112,6 +113,9 @@ def _show(checked: Checked, options: argparse.Namespace) -> None:
         data_json(report)
     else:
         print_report(checked.report)
+        if checked.report.verdict != "errors":
+            of_role = {file.role: file.path for file in reversed(checked.report.files)}
+            talk(after_check(of_role.get("train", ""), of_role.get("val", ""), options.recipe))
 
 
 def _follower(options: argparse.Namespace) -> Follower:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from finetui_core.cli.onward import after_mending
 from finetui_core.cli.say import data, data_json, talk
 from finetui_core.data.check.catalogue import RULES
 from finetui_core.data.mend.apply import apply
@@ -61,6 +62,8 @@ def run(options: argparse.Namespace) -> int:
         _show(planned)
     else:
         _tell(planned, options.output)
+    if not options.json and (planned.changed or planned.dropped or not options.plan):
+        talk(after_mending(None if options.plan else options.output, options.val))
     return 0
 
 

@@ -12,7 +12,7 @@ import msgspec
 from finetui_core.cli.say import data, data_json, talk
 from finetui_core.decide.answers import answers_toml, choices, nothing_known, parse_answer, read_answers
 from finetui_core.decide.explain import Explained, explain, next_question
-from finetui_core.decide.next_steps import next_steps
+from finetui_core.decide.next_steps import ROWS, next_steps
 from finetui_core.decide.page import NAMES, headline, page, scores
 from finetui_core.decide.propose import Proposal, proposals
 from finetui_core.decide.questions import SHIPPED, Answer, Question, Questions, read_questions, shipped
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         data_json(_as_json(answers, explained, questions))
     else:
-        _say(answers, explained, questions, everything=options.explain)
+        _say(answers, explained, questions, options.data or ROWS, everything=options.explain)
     return 0
 
 
@@ -114,7 +114,9 @@ def _compare(answers: dict[str, Answer], proposed: Sequence[Proposal], questions
             )
 
 
-def _say(answers: dict[str, Answer], explained: Explained, questions: Questions, *, everything: bool) -> None:
+def _say(
+    answers: dict[str, Answer], explained: Explained, questions: Questions, rows: str, *, everything: bool
+) -> None:
     data(headline(explained))
     for line in scores(explained, questions):
         data(f"  {line}")
@@ -128,7 +130,7 @@ def _say(answers: dict[str, Answer], explained: Explained, questions: Questions,
         for flip in shown:
             data(f"  {NAMES[flip.verdict]} {flip.says}")
     data("Next:")
-    for number, step in enumerate(next_steps(explained.decision, answers, questions), 1):
+    for number, step in enumerate(next_steps(explained.decision, answers, questions, rows), 1):
         data(f"  {number}. {step.says}{f'  ({step.command})' if step.command else ''}")
     if everything:
         data("Weights:")

@@ -3,12 +3,15 @@
 import argparse
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from finetui_core.cli.consenting import add_consent, consent_to
+from finetui_core.cli.onward import after_exporting
 from finetui_core.cli.say import data, data_json, talk
 from finetui_core.cli.train import require_training_libraries
 from finetui_core.errors import InputError, Problem
@@ -71,11 +74,14 @@ def run(options: argparse.Namespace) -> int:
     progress = _Progress(options.json)
     told = Told(progress.phase, progress.written)
     if options.check is not None:
-        parity = check_again(source, options.check.absolute(), told)
+        with _quiet_libraries():
+            parity = check_again(source, options.check.absolute(), told)
         _show_parity(parity, options.json)
         return DONE if parity.agrees else DIFFERS
     try:
-        exported = export(source, _wanted(options, source), told)
+        wanted = _wanted(options, source)
+        with _quiet_libraries():
+            exported = export(source, wanted, told)
     except KeyboardInterrupt:
         talk("\nstopped: what is written is kept, and the same command goes on")
         raise
@@ -84,7 +90,21 @@ def run(options: argparse.Namespace) -> int:
         data_json({"type": "exported", **msgspec.to_builtins(exported)})
     else:
         _show(exported)
+        agrees = None if exported.parity is None else exported.parity.agrees
+        talk(after_exporting(source.run, options.to, exported.folder, wanted.name, source.base, agrees))
     return DONE if exported.parity is None or exported.parity.agrees else DIFFERS
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """The progress that is told is this command's own."""
+    from transformers.utils.logging import disable_progress_bar
+
+    from finetui_core.evaluate.answering import without_warnings
+
+    disable_progress_bar()
+    with without_warnings():
+        yield
 
 
 def _check_options(options: argparse.Namespace) -> None:

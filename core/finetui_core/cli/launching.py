@@ -5,6 +5,7 @@ import shutil
 import msgspec
 
 from finetui_core.cli.follow import View, current_events, follow, wait_until_ready
+from finetui_core.cli.onward import after_training
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.inexact import headline
@@ -112,6 +113,8 @@ def say_result(view: View) -> None:
         )
     if facts["last_checkpoint"]:
         talk(f"last checkpoint: {facts['path']}/{facts['last_checkpoint']}")
+        if view.state.state == "finished" and not view.read_only and not view.paths.hosted.exists():
+            talk(after_training(view.paths))
     way_out = facts.get("way_out") or ""
     if way_out:
         talk(way_out)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from finetui_core.cli.onward import after_preflight
 from finetui_core.cli.preflight_tables import device_lines, history_lines, price_lines, volume_lines
 from finetui_core.cli.preflight_text import report_lines
 from finetui_core.cli.say import data, data_json, talk
@@ -88,6 +89,7 @@ def _recipe(options: argparse.Namespace, root: Path, today: datetime.date) -> in
         if break_even is not None:
             for line in volume_lines(break_even):
                 data(line)
+        talk(after_preflight(options.recipe, options.set, enough=_enough(report)))
     return DONE if _enough(report) else NOT_ENOUGH
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from finetui_core.cli.onward import after_recipe
 from finetui_core.cli.say import data, data_json, talk
 from finetui_core.errors import InputError, Problem
 from finetui_core.recipe.advice import Advice, advise
@@ -55,9 +56,10 @@ def run(options: argparse.Namespace) -> int:
     for one in advice:
         if one.heed:
             data(f"note: {note(one)}")
-    talk(f"{len(problems)} faults" if len(problems) != 1 else "1 fault") if problems else talk(
-        f"{options.file}: no fault"
-    )
+    if problems:
+        talk(f"{len(problems)} faults" if len(problems) != 1 else "1 fault")
+    else:
+        talk(f"{options.file}: no fault\n{after_recipe(options.file, options.set)}")
     return BAD_INPUT if problems else DONE
 
 

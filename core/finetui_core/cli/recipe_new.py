@@ -3,6 +3,7 @@
 import argparse
 import os
 from pathlib import Path
+from shlex import quote
 
 from finetui_core.cli.say import data_json, talk
 from finetui_core.errors import InputError
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="M", help="a model folder, or a hub id such as owner/name")
     parser.add_argument("--train", metavar="F", help="the training rows")
+    parser.add_argument("--val", metavar="F", help="the rows that are kept apart")
     parser.add_argument("--json", action="store_true", help="print what was written as JSON on stdout")
 
 
@@ -34,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
             left.append(f"{table}.{key}")
         else:
             text = set_value(text, table, key, _from(path.parent, given))
+    if options.val is not None:
+        text = set_value(text, "data", "val", _from(path.parent, options.val))
     checked = check_recipe(text, str(path), path.parent)
     problems = [
         problem
@@ -49,7 +53,9 @@ def run(options: argparse.Namespace) -> int:
         data_json({"path": str(path), "preset": options.preset, "fill_in": left})
     else:
         fill = f"; fill in {' and '.join(left)}" if left else ""
-        talk(f"{path}: written from the preset {options.preset}{fill}. Next: ftui recipe check {path}")
+        talk(
+            f"{path}: written from the preset {options.preset}{fill}. Next: ftui recipe check {quote(str(path))}"
+        )
     return 0
 
 

@@ -1,12 +1,16 @@
 """What to do after the verdict, and with which command."""
 
 from collections.abc import Iterator
+from shlex import quote
 
 import msgspec
 
 from finetui_core.decide.answers import Answers
 from finetui_core.decide.questions import Questions
 from finetui_core.decide.rule import Decision, few_shot_tried, not_ready
+
+ROWS = "ROWS.jsonl"
+"""Stands for the training data in a command, where it is not known."""
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -17,7 +21,10 @@ class Step(msgspec.Struct, frozen=True):
     command: str = ""
 
 
-def next_steps(decision: Decision, answers: Answers, questions: Questions) -> tuple[Step, ...]:
+def next_steps(
+    decision: Decision, answers: Answers, questions: Questions, rows: str = ROWS
+) -> tuple[Step, ...]:
+    """The steps in their order; `rows` is the training data, where it is known."""
     steps = {
         "prompt_first": _prompt,
         "rag": _retrieval,
@@ -26,7 +33,11 @@ def next_steps(decision: Decision, answers: Answers, questions: Questions) -> tu
         "not_yet": _collecting,
     }[decision.verdict]
     measured = (_MEASURE,) if decision.verdict != "not_yet" else ()
-    return (*steps(decision, answers, questions), *measured)
+    named = quote(rows)
+    return tuple(
+        msgspec.structs.replace(step, command=step.command.replace(ROWS, named))
+        for step in (*steps(decision, answers, questions), *measured)
+    )
 
 
 def _prompt(decision: Decision, answers: Answers, questions: Questions) -> Iterator[Step]:
@@ -57,8 +68,12 @@ def _retrieval(decision: Decision, answers: Answers, questions: Questions) -> It
 
 
 def _training(decision: Decision, answers: Answers, questions: Questions) -> Iterator[Step]:
-    yield Step("Look at the rows as the model will see them.", "data", "ftui data check ROWS.jsonl")
-    yield Step("Write a recipe, and see whether it fits.", "recipe", "ftui recipe new my.toml --preset lora")
+    yield Step("Look at the rows as the model will see them.", "data", f"ftui data check {ROWS}")
+    yield Step(
+        "Write a recipe, and see whether it fits.",
+        "recipe",
+        f"ftui recipe new my.toml --model MODEL --train {ROWS}",
+    )
     yield Step("Train, and keep the best checkpoint.", "train", "ftui train my.toml")
 
 
@@ -80,6 +95,8 @@ def _collecting(decision: Decision, answers: Answers, questions: Questions) -> I
 _KEEP_APART = Step(
     "Keep rows apart that nothing is trained on, 200 of them if you can.",
     "data",
-    "ftui data split ROWS.jsonl",
+    f"ftui data split {ROWS} -o train.jsonl held_out.jsonl --val-fraction 0.2",
 )
-_MEASURE = Step("Measure it against the other ways on the rows kept apart.", "compare", "ftui compare RECIPE")
+_MEASURE = Step(
+    "Measure it against the other ways on the rows kept apart.", "compare", "ftui compare my.toml"
+)

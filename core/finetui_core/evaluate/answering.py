@@ -48,9 +48,9 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
 
         disable_progress_bar()
         if not loaded:
-            loaded.append(
-                engine.load(subject.recipe, subject.checkpoint.path if subject.checkpoint else None)
-            )
+            checkpoint = subject.checkpoint.path if subject.checkpoint else None
+            with without_warnings():
+                loaded.append(engine.load(subject.recipe, checkpoint))
 
     def ask(
         arm: Arm, prompts: Sequence[Prompt], rows: Sequence[TestRow], path: Path, progress: Progress
@@ -61,7 +61,7 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
         from finetui_core.evaluate import engine
 
         which: Any = arm.weights
-        with _without_warnings():
+        with without_warnings():
             engine.answer_arm(loaded[0], which, prompts, rows, decoding, path, progress)
 
     def opinions(
@@ -76,8 +76,8 @@ def ways_of(subject: Subject, plan: Plan, endpoint: Endpoint | None, judge: Endp
 
 
 @contextmanager
-def _without_warnings() -> Iterator[None]:
-    """What libraries say of their own future is nothing to the person who compares."""
+def without_warnings() -> Iterator[None]:
+    """What libraries say of their own future is nothing to the person who compares or exports."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield

@@ -376,6 +376,17 @@ class ChatScreen(Screen[None]):
     def action_last(self) -> None:
         self.query_one(Pager).action_last()
 
+    def action_export(self) -> None:
+        from finetui.exporting import ask_to_export
+        from finetui_core.runs.paths import is_run
+
+        by_name = self.subject.runs / (self._ready.source if self._ready else self.subject.source)
+        run = next((path for path in (Path(self.subject.source), by_name) if is_run(path)), None)
+        if run is not None:
+            ask_to_export(self._studio, run.absolute())
+        else:
+            self._studio.notice("export: there is no run here whose weights are known", "warning")
+
     def action_back(self) -> None:
         self.app.pop_screen()
 

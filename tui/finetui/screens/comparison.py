@@ -132,6 +132,8 @@ class ComparisonScreen(Screen[None]):
             reasons["comparison.start"] = "it is under way"
         else:
             reasons["comparison.stop"] = "it is not under way"
+        if run_of(compared.folder) is None:
+            reasons["comparison.export"] = "there is no run yet"
         self.query_one(KeyBar).show(unavailable=reasons, labels=LABELS)
 
     def _possible(self, action: str) -> bool:
@@ -198,6 +200,13 @@ class ComparisonScreen(Screen[None]):
         else:
             source = Path(self.compared.plan.source) if self.compared.plan else None
             ask_for_subject(self._studio, source, self._talk)
+
+    def action_export(self) -> None:
+        from finetui.exporting import ask_to_export
+
+        run = run_of(self.compared.folder)
+        if self._possible("comparison.export") and run is not None:
+            ask_to_export(self._studio, run)
 
     def _talk(self, path: Path) -> None:
         self._studio.open_chat(Subject(str(path), self._root))

@@ -276,6 +276,10 @@ class DataScreen(Screen[None]):
         if view := self._possible("fix"):
             ask_to_fix(self._studio, view.file.source, self._panels.chosen_finding or "")
 
+    def action_drop(self) -> None:
+        if view := self._possible("drop"):
+            ask_to_fix(self._studio, view.file.source, self._panels.chosen_finding or "", drop=True)
+
     def action_fix_all(self) -> None:
         if view := self._possible("fix_all"):
             ask_to_fix(self._studio, view.file.source, "")

@@ -365,9 +365,15 @@ class RecipeScreen(Screen[None]):
         if self._editing.draft is not None and self._editing.seen is not None:
             views = self._views
             against = views.difference.against if views.panel == "difference" else ""
-            row = title_row(
-                self._editing.draft, self._editing.seen, views.level, views.words, self._on_disk, against
+            shown = (
+                self._editing.draft,
+                self._editing.seen,
+                views.level,
+                views.words,
+                self._on_disk,
+                against,
             )
+            row = title_row(*shown, self._studio.keymap)
             self.query_one("#title", Lines).show((row,))
 
     def on_recipe_views_moved(self) -> None:

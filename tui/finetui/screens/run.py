@@ -16,7 +16,7 @@ from finetui.meter_rows import alarm_row
 from finetui.panels import FOLLOWING, PANELS, Panels
 from finetui.picture import Moment, event_row, facts, moment
 from finetui.polling import Poller
-from finetui.run_commands import COMMANDS, command_row, why_not, why_not_continue
+from finetui.run_commands import COMMANDS, command_row, why_not, why_not_continue, why_not_export
 from finetui.run_comparison import RunComparison
 from finetui.screens.confirm import Confirm
 from finetui.text import content
@@ -141,6 +141,17 @@ class RunScreen(Screen[None]):
 
             ask_to_continue(self._studio, self._runs[0].path)
 
+    def action_export(self) -> None:
+        from finetui.exporting import ask_to_export
+
+        if why := self._why_not_export():
+            self._notice(f"export: {why}", "warning")
+        else:
+            ask_to_export(self._studio, self._runs[0].path)
+
+    def _why_not_export(self) -> str:
+        return why_not_export(self._runs[0].view, self._runs[0].path in self._studio.being_exported)
+
     def _why_not_continue(self) -> str:
         run = self._runs[0]
         return why_not_continue(run.view, run.path in self._studio.being_continued)
@@ -235,6 +246,8 @@ class RunScreen(Screen[None]):
         unavailable = {f"run.{one}": why for one in COMMANDS if (why := why_not(view, one))}
         if why_ended := self._why_not_continue():
             unavailable["run.resume"] = why_ended
+        if why_kept := self._why_not_export():
+            unavailable["run.export"] = why_kept
         labels = {"run.pause": "resume"} if self._state() == "paused" else {}
         hidden: frozenset[str] = frozenset()
         if self._is_hosted:
@@ -250,8 +263,8 @@ class RunScreen(Screen[None]):
 
     def _compared_words(self) -> Row:
         words, style = self._comparison.words
-        (action,) = (one for one in actions_of("studio", keys=self._studio.keymap) if one.name == "compare")
-        return ((f"   {key_name(action.keys[0])} compared: ", "muted"), (words, style)) if words else ()
+        key = self._key_of("compare", "studio")
+        return ((f"   {key} compared: ", "muted"), (words, style)) if words else ()
 
     def _show_alarm(self) -> None:
         """The gravest alarm that stands; without one the line is not there."""
@@ -315,18 +328,32 @@ class RunScreen(Screen[None]):
         row: Row = ()
         if self._asked and view is not None:
             row = command_row(self._asked, view.events)
-        if self._panel == "charts" and not self._why_not_continue():
-            row = (*row, *self._continue_row())
+        if self._panel == "charts":
+            row = (*row, *self._onward_row())
         if row or self._panel == "charts":
             self.query_one("#notice", Lines).show((row,) if row else ())
 
-    def _continue_row(self) -> Row:
-        """The bar has no room for this key beside the commands that an ended run does not take."""
-        words = hosted_rows.FOLLOWS_AGAIN if self._is_hosted else " continues it from its newest checkpoint"
-        return (f" {self._key_of('resume')}", "strong"), (words, "muted")
+    def _onward_row(self) -> Row:
+        """What an ended run is good for: the bar has no room for it beside commands that such a run does not take."""
+        if self._runs[0].path in self._studio.being_exported:
+            return ((" it is being exported, which goes on when ftui is left", "accent"),)
+        ways = []
+        if not self._why_not_continue():
+            words = (
+                hosted_rows.FOLLOWS_AGAIN if self._is_hosted else "continues it from its newest checkpoint"
+            )
+            ways.append((self._key_of("resume"), words))
+        if self._state() not in states.LIVE and not self._why_not_export():
+            ways += [
+                (self._key_of("compare", "studio"), "compares it"),
+                (self._key_of("export"), "exports it"),
+            ]
+        return tuple(
+            span for key, words in ways for span in ((f" {key}", "strong"), (f" {words}  ", "muted"))
+        )
 
-    def _key_of(self, name: str) -> str:
-        (action,) = (one for one in actions_of("run", keys=self._studio.keymap) if one.name == name)
+    def _key_of(self, name: str, scope: str = "run") -> str:
+        (action,) = (one for one in actions_of(scope, keys=self._studio.keymap) if one.name == name)
         return key_name(action.keys[0])
 
     def _notice(self, text: str, style: str) -> None:

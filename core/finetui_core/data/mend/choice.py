@@ -77,6 +77,11 @@ def fix_command(rule: str, train: str, val: str) -> str:
     return f"ftui data fix {quote(train)}{against} --only {rule} -o NEW"
 
 
+def can_be_dropped(rule: str) -> bool:
+    """Whether the rows that a rule finds can be taken out, without another file at hand."""
+    return rule in RULES and _unusable(rule, "") is None
+
+
 def _is_safe(name: str, val: str) -> bool:
     usable = name not in BY_NAME_ONLY | UNDER_A_RECIPE and (bool(val) or name not in NEED_VAL)
     return usable and bool(RULES[name].fix)

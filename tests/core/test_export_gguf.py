@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 
 import exports
 from finetui_core.export.gguf_check import without_marks
+from finetui_core.export.gguf_file import window_of
 from finetui_core.export.gguf_tokens import tokenizer_from, tokens_of
 
 gguf = pytest.importorskip("gguf")
@@ -34,6 +35,10 @@ def test_the_file_holds_what_the_run_has(architecture, method, there, run, tmp_p
     assert told["parity"]["agrees"] and told["parity"]["differing"] == 0
     assert "bit by bit" in told["parity"]["notes"][0]
     assert any("attends to 8 tokens" in note for note in told["notes"]) == (architecture == "mistral")
+    assert ("only in conversations of up to 8 tokens" in told["parity"]["says"]) == (
+        architecture == "mistral"
+    )
+    assert told["parity"]["says"] in (out / "README.md").read_text()
     file = out / "model.gguf"
     assert field(file, "general.architecture") == there
     assert field(file, "tokenizer.ggml.pre") == "gpt-2"
@@ -124,6 +129,27 @@ def test_a_converter_makes_the_file(run, tmp_path, capsys):
     converter.write_text(CONVERTER.replace("EOS", "5"))
     assert exports.export(run("llama", "lora"), *arguments, "--out", str(tmp_path / "other")) == 3
     assert "do not end an answer" in exports.told(capsys)["parity"]["says"]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_window_that_the_converter_writes_is_no_limit(known, run, tmp_path, capsys):
+    converter = tmp_path / "convert.py"
+    writes = "writer.add_sliding_window(8); " if known else ""
+    converter.write_text(CONVERTER.replace("EOS", "0").replace("writer.add_t", f"{writes}writer.add_t", 1))
+    arguments = ("--to", "gguf", "--converter", str(converter), "--json", "--out", str(tmp_path / "out"))
+    assert exports.export(run("mistral", "full"), *arguments) == 0
+    assert ("up to 8 tokens" in exports.told(capsys)["parity"]["says"]) != known
+
+
+def test_a_window_counts_where_positions_reach_beyond_it():
+    from transformers import GPT2Config, MistralConfig, Qwen2Config
+
+    slides = {"use_sliding_window": True, "sliding_window": 64, "num_hidden_layers": 4}
+    assert window_of(MistralConfig(sliding_window=64, max_position_embeddings=65)) == 64
+    assert window_of(MistralConfig(sliding_window=64, max_position_embeddings=64)) is None
+    assert window_of(MistralConfig(sliding_window=None)) is None and window_of(GPT2Config()) is None
+    assert window_of(Qwen2Config(**slides, max_window_layers=2)) == 64
+    assert window_of(Qwen2Config(**slides, max_window_layers=4)) is None
 
 
 def test_a_converter_that_fails_leaves_nothing(run, tmp_path, capsys):

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetui_core.preflight.figures import Memory, RowLengths
+from finetui_core.preflight.figures import Memory, RowLengths, Workload
 from finetui_core.preflight.formula import estimate
 from finetui_core.preflight.shape import model_shape
 from finetui_core.preflight.workload import evaluation_tokens, workload
 from finetui_core.recipe.facts import Facts
-from finetui_core.recipe.options import DataOptions, LoraOptions, ModelOptions, Recipe, TrainOptions
+from finetui_core.recipe.options import (
+    DataOptions,
+    EvalOptions,
+    LoraOptions,
+    ModelOptions,
+    Recipe,
+    TrainOptions,
+)
 
 GIB = 2**30
 MODELS = [
@@ -128,6 +135,31 @@ def test_an_evaluation_packs_more_rows_than_a_step() -> None:
     assert evaluation_tokens(work) == 4096
     few = workload(recipe, Facts(), shape, "cpu", RowLengths(1000, 50, 100, 0.5, True, 3))
     assert evaluation_tokens(few) == 300
+
+
+@pytest.mark.parametrize(("packing", "tokens"), [(True, 1024), (False, 100)])
+def test_the_rows_of_an_evaluations_pass_move_its_memory_alone(packing: bool, tokens: int) -> None:
+    shape, lengths = model_shape("gpt2"), RowLengths(1000, 50, 100, 0.5, True, 500)
+    assert shape is not None
+
+    def planned(rows: int) -> Workload:
+        recipe = Recipe(
+            model=ModelOptions(name="gpt2"),
+            data=DataOptions(train="there", max_length=1024, packing=packing),
+            train=TrainOptions(per_device_train_batch_size=4),
+            eval=EvalOptions(per_device_eval_batch_size=rows),
+        )
+        return workload(recipe, Facts(), shape, "cpu", lengths)
+
+    assert [evaluation_tokens(planned(rows)) for rows in (0, 4, 1, 64)] == [
+        4 * tokens,
+        4 * tokens,
+        tokens,
+        min(64 * tokens, 500 * 100),
+    ]
+    usual, few, many = (estimate(planned(rows)).peaks for rows in (0, 1, 64))
+    assert sum(few["evaluate"].values()) < sum(usual["evaluate"].values()) < sum(many["evaluate"].values())
+    assert few["train"] == usual["train"] == many["train"]
 
 
 def test_the_formula_is_fast_and_imports_no_torch() -> None:

@@ -88,6 +88,7 @@ recipes = st.builds(
     data__packing=st.booleans(),
     data__max_length=st.sampled_from([256, 2048, 4096]),
     lora__r=st.sampled_from([4, 16, 256]),
+    eval__per_device_eval_batch_size=st.sampled_from([0, 1, 64]),
     model__name=st.sampled_from([LLAMA, "openai-community/gpt2", "mistralai/Mistral-7B-v0.1"]),
 )
 cards = st.sampled_from([8, 16, 24, 48, 80]).map(lambda size: Device("a card", "cuda", size * GIB))
@@ -148,6 +149,13 @@ def test_knobs_come_by_what_they_cost() -> None:
     )
     assert names == [name for name in order if name in names]
     assert {"batch 1 x 8", "gradient checkpointing", "r = 8"} <= set(names)
+
+
+def test_smaller_evaluation_passes_help_where_those_are_the_peak() -> None:
+    asked = recipe(train__per_device_train_batch_size=1, eval__per_device_eval_batch_size=256)
+    found = knobs(asked, Device("a card", "cuda", 48 * GIB), peak_of, shape=model_shape(LLAMA))
+    assert found[0].fit == "fits" and found[0].name.startswith("evaluation batch ")
+    assert [change.key for change in found[0].changes] == ["per_device_eval_batch_size"]
 
 
 def test_a_chain_of_cheap_changes_comes_before_one_dear_change() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -249,6 +250,21 @@ def test_want_of_memory_is_an_answer(
     assert (probed.out_of_memory.phase, probed.out_of_memory.asked) == (phase, asked)
     assert phase not in probed.memory.peaks and "allocate" in probed.out_of_memory.says
     assert (probed.tokens_per_second is None) == (phase in ("load", "train"))
+
+
+def test_the_evaluation_that_is_tried_has_passes_as_large_as_the_recipes(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, real = [], process.row_losses
+
+    def losses(model: object, rows: object, numbers: list[int], *rest: Any) -> object:
+        asked.append(len(numbers))
+        return real(model, rows, numbers, *rest)
+
+    monkeypatch.setattr(process, "row_losses", losses)
+    recipe = load_recipe(project, ["data.packing=false", "eval.per_device_eval_batch_size=3"])
+    assert "evaluate" in process.measure(RunPaths(tmp_path), recipe, lambda phase: None).memory.peaks
+    assert asked == [3]
 
 
 @given(

@@ -142,16 +142,19 @@ def test_the_command_exports_a_config_and_says_what_it_cannot(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = '[model]\nname = "a/b"\n[data]\ntrain = "rows.jsonl"\nformat = "sharegpt"\n[train]\nlearning_rate = 1e-5\n'
+    text += "per_device_train_batch_size = 2\n"
     (here / "r.toml").write_text(text + "[eval]\nsamples = 5\n")
     assert main(["recipe", "export", "r.toml", "--to", "axolotl", "-o", "c.yaml", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     config = yaml.safe_load((here / "c.yaml").read_text())
     assert config["learning_rate"] == 1e-5 and config["excess_length_strategy"] == "raise"
+    assert "eval_batch_size" not in config  # as in training, there too
     assert config["datasets"][0]["message_property_mappings"] == {"role": "from", "content": "value"}
     assert "eval.samples" in {one["option"] for one in facts["not_carried_over"]}
     assert "data.max_length" in {one["option"] for one in facts["defaults_that_differ"]}
     assert main(["recipe", "export", "r.toml", "--to", "axolotl", "-o", "c.yaml"]) == 2
     assert main(["recipe", "export", "r.toml", "--to", "trl"]) == 0
     shown = capsys.readouterr()
-    assert yaml.safe_load(shown.out)["datasets"][0]["path"] == "json"
+    config = yaml.safe_load(shown.out)
+    assert config["datasets"][0]["path"] == "json" and config["per_device_eval_batch_size"] == 2
     assert "data.format: TRL does not read sharegpt" in shown.err

@@ -121,12 +121,14 @@ def test_an_evaluation_shrinks_its_own_passes_only(recipe: Path, monkeypatch: py
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         return real(model, rows, numbers, layout, *rest)
 
-    calm, short = new_run(recipe), new_run(recipe)
+    calm, short = new_run(recipe), new_run(recipe, "eval.per_device_eval_batch_size=16")
     assert train_here(calm) == 0
     monkeypatch.setattr(evaluating, "mean_and_row_losses", losses)
     assert train_here(short) == 0
-    assert asked[:3] == [8, 4, 2]
-    assert [event["rows"] for event in events(short, "evaluation_halved")][:2] == [4, 2]
+    assert asked[:4] == [16, 8, 4, 2]
+    assert [event["rows"] for event in events(short, "evaluation_halved")][:3] == [8, 4, 2]
+    for ours, theirs in zip(events(short, "evaluation"), events(calm, "evaluation"), strict=True):
+        assert ours["eval_loss"] == pytest.approx(theirs["eval_loss"], rel=1e-5)
     assert final_weights(short) == final_weights(calm)
     for ours, theirs in zip(curve(short), curve(calm), strict=True):
         assert ours[:1] == theirs[:1] and ours[1] == pytest.approx(theirs[1], rel=1e-5)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from finetui_core.recipe.options import DataOptions, EvalOptions, ModelOptions, Recipe, TrainOptions
 from finetui_core.train.attention import attention
-from finetui_core.train.evaluation import Processes, inference, passes_of
+from finetui_core.train.evaluation import Processes, evaluation_layout, inference, passes_of
 from finetui_core.train.forward import Layout, Rows, attention_for, summed_loss, supervised_tokens
 from finetui_core.train.model import causal_model
 from finetui_core.train.row_losses import mean_and_row_losses, row_losses
@@ -51,6 +52,26 @@ def test_each_row_has_the_loss_that_it_has_alone(model: Any, rows: Any) -> None:
         assert losses.tokens.tolist() == [int(rows[number][1][1:].sum()) for number in NUMBERS]
         assert mean == mean_loss(model, rows, NUMBERS, layout, CPU)
         assert losses.mean == pytest.approx(mean, rel=1e-6)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_passes_are_as_large_as_asked_and_the_losses_the_same(model: Any, rows: Any, packed: bool) -> None:
+    training = Layout(packed, True, 2, 2 * 64)
+    usual = row_losses(model, rows, NUMBERS, training, CPU)
+    for asked, largest in ((0, (2, 128)), (1, (1, 64)), (4, (4, 256))):
+        recipe = Recipe(
+            model=ModelOptions(name="model"),
+            data=DataOptions(train="there"),
+            train=TrainOptions(per_device_train_batch_size=2),
+            eval=EvalOptions(per_device_eval_batch_size=asked),
+        )
+        layout = evaluation_layout(recipe, training)
+        assert (layout.rows_per_pass, layout.tokens_per_pass) == largest
+        shapes = [tuple(one.input_ids.shape) for one in passes_of(rows, NUMBERS, layout, CPU)]
+        assert max(count for count, _ in shapes) == (1 if packed else largest[0])
+        assert max(tokens for _, tokens in shapes) <= largest[1]
+        losses = row_losses(model, rows, NUMBERS, layout, CPU)
+        assert losses.sums == pytest.approx(usual.sums, rel=1e-5)
 
 
 def test_two_processes_have_the_rows_of_both(model: Any, rows: Any) -> None:

@@ -117,7 +117,7 @@ def stepped(option: OptionInfo, value: Any, direction: int) -> Any:
 def _next_whole(option: str, value: int, direction: int) -> int:
     if option in _DOUBLED:
         power = 1 << max(0, value.bit_length() - 1)
-        return power * 2 if direction > 0 else (power if power < value else power // 2)
+        return (power * 2 if value else 1) if direction > 0 else (power if power < value else power // 2)
     if abs(value + direction) <= _BY_ONE or value <= 0 or option in _COUNTED:
         return value + direction
     return max(_BY_ONE, round(_next_number(float(value), direction)))

@@ -15,7 +15,15 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.export import causes
 from finetui_core.export.beside import turn_end
 from finetui_core.export.gguf_check import read_from, tensors_differ, tokens_in, without_marks
-from finetui_core.export.gguf_file import FILE, Gguf, gguf_notes, plan_gguf, require_gguf, write_gguf
+from finetui_core.export.gguf_file import (
+    FILE,
+    Gguf,
+    gguf_notes,
+    plan_gguf,
+    require_gguf,
+    window_of,
+    write_gguf,
+)
 from finetui_core.export.gguf_tokens import Tokens, tokens_of
 from finetui_core.export.model_parts import Parts, model_tensors, quantised_notes
 from finetui_core.export.parity import Parity, agrees, differs, texts_compared
@@ -103,14 +111,22 @@ def check(source: Source, reading: Reading, planned: Plan | None, folder: Path) 
     if facts["eos"] not in _ends(reading.tokenizer):
         first = f"the file has {facts['eos']}"
         return differs(source, trained, 0.0, causes.NOT_STOPPING, first)
+    limit = "" if facts["has_window"] else _limit(window_of(reading.config))
     if planned is None:
-        return agrees(
-            source, trained, 0.0, None, ["Its tensors are the converter's: they were not compared."]
-        )
+        note = "Its tensors are the converter's: they were not compared."
+        return agrees(source, trained, 0.0, None, [note], limit)
     if first := tensors_differ(planned.file, folder / FILE):
         return differs(source, trained, 0.0, causes.OTHER_WEIGHTS, first)
     note = f"All {len(planned.file.names)} tensors are bit by bit what was written."
-    return agrees(source, trained, 0.0, None, [note])
+    return agrees(source, trained, 0.0, None, [note], limit)
+
+
+def _limit(window: int | None) -> str:
+    return (
+        f", but only in conversations of up to {window:,} tokens, as many as the model attends to"
+        if window
+        else ""
+    )
 
 
 def _ends(tokenizer: Any) -> set[int | None]:

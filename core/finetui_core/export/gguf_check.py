@@ -24,12 +24,18 @@ def without_marks(template: str) -> str:
 
 
 def tokens_in(path: Path) -> tuple[Tokens, dict[str, Any]]:
-    """The tokens of a file, and its template (`template`) and special tokens (`bos`, `eos`, `adds_bos`)."""
+    """The tokens of a file, and its template (`template`) and special tokens (`bos`, `eos`, `adds_bos`).
+
+    `has_window` is whether it says how many tokens the model attends to.
+    """
     reader = require_gguf().GGUFReader(path)
 
+    def field(name: str, otherwise: Any = None) -> Any:
+        found = reader.get_field(name)
+        return otherwise if found is None else found.contents()
+
     def value(name: str, otherwise: Any = None) -> Any:
-        field = reader.get_field(f"tokenizer.{name}")
-        return otherwise if field is None else field.contents()
+        return field(f"tokenizer.{name}", otherwise)
 
     tokens = Tokens(
         texts=value("ggml.tokens", []),
@@ -43,6 +49,7 @@ def tokens_in(path: Path) -> tuple[Tokens, dict[str, Any]]:
         "bos": value("ggml.bos_token_id"),
         "eos": value("ggml.eos_token_id"),
         "adds_bos": bool(value("ggml.add_bos_token", False)),
+        "has_window": field(f"{field('general.architecture')}.attention.sliding_window") is not None,
     }
     return tokens, facts
 

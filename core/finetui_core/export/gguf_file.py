@@ -102,11 +102,23 @@ def _refuse_scaled_positions(config: Any) -> None:
         raise InputError(Problem(f"positions scaled by {kind} are not written here", hint=_WAY_OUT))
 
 
+def window_of(config: Any) -> int | None:
+    """How many tokens the model attends to, where its positions reach further.
+
+    No file written here says so, since llama.cpp has no window for these models and attends to all tokens.
+    """
+    window: int | None = getattr(config, "sliding_window", None)
+    layers = getattr(config, "layer_types", None)
+    if not window or (layers and "sliding_attention" not in layers):
+        return None
+    reach = context_length(config)
+    return window if reach is None or window < reach else None
+
+
 def gguf_notes(plan: Gguf, tokens: Tokens | None) -> list[str]:
     notes = []
-    window = getattr(plan.config, "sliding_window", None)
-    if window and plan.architecture == "llama":
-        notes.append(f"The model attends to {window} tokens back; llama.cpp attends to all of them.")
+    if window := window_of(plan.config):
+        notes.append(f"The model attends to {window:,} tokens back; llama.cpp attends to all of them.")
     if tokens is not None and not tokens.is_exact:
         notes.append(
             "llama.cpp has no rule that splits texts as this tokenizer does (numbers above all): "

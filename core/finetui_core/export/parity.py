@@ -241,15 +241,22 @@ def _ids(trained: Trained) -> int:
 
 
 def agrees(
-    source: Source, trained: Trained, tolerance: float, largest: float | None, notes: list[str] | None = None
+    source: Source,
+    trained: Trained,
+    tolerance: float,
+    largest: float | None,
+    notes: list[str] | None = None,
+    limit: str = "",
 ) -> Parity:
+    """`limit` says where it does not hold, which the prompts do not show."""
     ids, count = _ids(trained), len(trained.asked)
     refused = [read.name for read in trained.side.reads if read.refused]
     if refused:
         said = f"The trained template refuses, and so does the exported one: {', '.join(refused)}."
         notes = [*(notes or []), said]
     logits = "" if largest is None else f", largest logit difference {largest:.1g} (at most {tolerance:g})"
-    says = f"What ships behaves as what was trained: {count} prompts, 0 of {ids:,} token ids differ{logits}."
+    found = f"{count} prompts, 0 of {ids:,} token ids differ{logits}"
+    says = f"What ships behaves as what was trained{limit}: {found}."
     return _parity(source, True, says, trained, tolerance, largest=largest, notes=tuple(notes or ()))
 
 

@@ -203,6 +203,10 @@ def _steps(
     splits = _splits(train.per_device_train_batch_size, train.gradient_accumulation_steps)
     if splits:
         yield _Step("smaller micro-batches", "nothing: the batch and the loss stay as they are", splits)
+    evaluated = _halved(recipe.eval.per_device_eval_batch_size, 1)
+    if evaluated:
+        forms = tuple((Change("eval", "per_device_eval_batch_size", count),) for count in evaluated)
+        yield _Step("smaller evaluation passes", "nothing: the losses stay the same", forms)
     if not data.packing:
         yield _Step(
             "packing",
@@ -289,6 +293,8 @@ def _halved(value: int, least: int) -> list[int]:
 def _named(step: _Step, changes: Sequence[Change]) -> str:
     if step.name == "smaller micro-batches":
         return f"batch {changes[0].value} x {changes[1].value}"
+    if step.name == "smaller evaluation passes":
+        return f"evaluation batch {changes[0].value}"
     if step.name == "shorter max_length":
         return f"max_length {changes[0].value}"
     if step.name == "fewer sample answers":

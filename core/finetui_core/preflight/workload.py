@@ -5,7 +5,7 @@ from typing import Literal
 
 from finetui_core.preflight.figures import RowLengths, Shape, Workload
 from finetui_core.preflight.shape import option, parameters
-from finetui_core.recipe.defaults import default_max_length, fill_defaults
+from finetui_core.recipe.defaults import default_max_length, evaluation_rows, fill_defaults
 from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
@@ -105,14 +105,14 @@ def evaluation_tokens(work: Workload) -> int:
     An evaluation packs all its rows together, so its passes may be longer than those of a step of few short rows.
     """
     recipe, lengths = work.recipe, work.lengths
-    budget = recipe.train.per_device_train_batch_size * allowed_length(work)
+    budget = evaluation_rows(recipe) * allowed_length(work)
     rows = _validation_rows(work)
     if rows is None:
         tokens = budget
     elif packed(work):
         tokens = min(budget, rows * work.longest_row)
     else:
-        tokens = min(rows, recipe.train.per_device_train_batch_size) * work.longest_row
+        tokens = min(rows, evaluation_rows(recipe)) * work.longest_row
     if lengths is not None and lengths.exact is False and rows:
         tokens = budget
     return max(tokens, min(budget, PROBE_TOKENS) if recipe.eval.forgetting_probe else 0)

@@ -92,6 +92,11 @@ def warmup_step_count(warmup_steps: float, total_steps: int) -> int:
     return min(steps, total_steps)
 
 
+def evaluation_rows(recipe: Recipe) -> int:
+    """Rows in one forward pass of an evaluation: what the recipe says, else those of a training pass, which fit."""
+    return recipe.eval.per_device_eval_batch_size or recipe.train.per_device_train_batch_size
+
+
 def total_steps(rows: int, batch_size: int, epochs: int, max_steps: int) -> int:
     """Optimizer steps of a run; a positive `max_steps` wins over `epochs`."""
     return max_steps if max_steps > 0 else epochs * -(-rows // batch_size)

@@ -300,10 +300,11 @@ class EvalOptions(BaseModel):
         json_schema_extra=_about("common", sources.TRANSFORMERS),
     )
     per_device_eval_batch_size: int = Field(
-        default=8,
-        ge=1,
+        default=0,
+        ge=0,
         le=65_536,
-        description="Rows in one forward pass of an evaluation on one device.",
+        description="Rows in one forward pass of an evaluation on one device, packed ones so many times max_length "
+        "tokens; 0 takes as many as in training. The losses are the same.",
         json_schema_extra=_about("all", sources.TRANSFORMERS),
     )
     max_rows: int = Field(

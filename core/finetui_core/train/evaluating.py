@@ -66,7 +66,7 @@ def evaluate(
 
 def _losses(session: Session, step: int, output: Output) -> tuple[float, RowLosses]:
     """The losses of the validation rows, with ever fewer rows to a pass where memory runs out; training's stay."""
-    layout = session.layout
+    layout = session.evaluation_layout
     while True:
         arguments = (layout, session.device, session.processes)
         try:

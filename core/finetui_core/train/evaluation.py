@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ import torch
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.workload import PROBE_LENGTH, PROBE_PIECES
+from finetui_core.recipe.defaults import evaluation_rows
+from finetui_core.recipe.options import Recipe
 from finetui_core.runs.records import content_of
 from finetui_core.train.batches import packed_passes, padded_passes, shares
 from finetui_core.train.forward import (
@@ -69,6 +71,12 @@ def fixed_subset(rows: int, max_rows: int, seed: int) -> list[int]:
         return list(range(rows))
     drawn = np.random.default_rng([seed, rows]).permutation(rows)[:max_rows]
     return sorted(int(row) for row in drawn)
+
+
+def evaluation_layout(recipe: Recipe, layout: Layout) -> Layout:
+    """The layout of training, with passes of as many rows, or of the tokens of as many, as the recipe evaluates."""
+    rows, longest = evaluation_rows(recipe), layout.tokens_per_pass // layout.rows_per_pass
+    return replace(layout, rows_per_pass=rows, tokens_per_pass=rows * longest)
 
 
 def passes_of(rows: Rows, numbers: Sequence[int], layout: Layout, device: torch.device) -> Iterator[Pass]:

@@ -169,7 +169,7 @@ def answers(session: Session, more: tuple[int, ...] = ()) -> list[Sample]:
             session.data.val,
             numbers,
             session.recipe.eval.sample_max_new_tokens,
-            session.layout.tokens_per_pass,
+            session.evaluation_layout.tokens_per_pass,
         )
 
 
@@ -179,7 +179,9 @@ def _text(name: str) -> Callable[[Session, Meters, Budget, Found, int], None]:
             return
         if name not in found.texts:
             with budget.time(name) if name == "probe" else budget.charge(name, step):
-                found.texts[name] = drift(session.model, *meters.texts[name], session.layout, session.device)
+                found.texts[name] = drift(
+                    session.model, *meters.texts[name], session.evaluation_layout, session.device
+                )
 
     return meter
 
@@ -200,7 +202,7 @@ def _find_base(session: Session, meters: Meters, name: str, budget: Budget, foun
         documents = session.probe if name == "probe" else _own_text(session, meters, budget, step)
         assert documents is not None
         with budget.time(name) if name == "probe" else budget.charge(name, step):
-            base, itself = expected(session.model, documents, session.layout, session.device)
+            base, itself = expected(session.model, documents, session.evaluation_layout, session.device)
     if step == 0:
         found.texts[name] = itself
     meters.texts[name] = (documents, base)
@@ -240,7 +242,7 @@ def _tokens_asked(session: Session, meters: Meters) -> dict[str, int]:
 def _overlap(session: Session, meters: Meters, budget: Budget, found: Found, step: int) -> None:
     with budget.charge("overlap", step):
         found.overlaps = overlaps(
-            session.model, session.tokenizer, *meters.halves, session.layout.tokens_per_pass
+            session.model, session.tokenizer, *meters.halves, session.evaluation_layout.tokens_per_pass
         )
 
 

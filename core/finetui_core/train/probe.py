@@ -211,15 +211,16 @@ def _train(session: Session, found: Found) -> None:
 
 def _evaluate(session: Session, found: Found) -> None:
     """One pass, the largest, over the validation rows, and one over the text for the forgetting probe."""
-    arguments = (session.layout, session.device)
+    layout = session.evaluation_layout
+    arguments = (layout, session.device)
     with session.autocast():
         if session.val_rows:
-            rows = heaviest_pass(session.data.val, session.val_rows, session.layout)
+            rows = heaviest_pass(session.data.val, session.val_rows, layout)
             began = time.perf_counter()
             row_losses(session.model, session.data.val, rows, *arguments)
             found.evaluation_seconds_per_row = (time.perf_counter() - began) / len(rows)
         if session.probe is not None:
-            rows = heaviest_pass(session.probe, range(len(session.probe)), session.layout)
+            rows = heaviest_pass(session.probe, range(len(session.probe)), layout)
             row_losses(session.model, session.probe, rows, *arguments)
 
 

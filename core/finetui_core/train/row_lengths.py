@@ -16,7 +16,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.figures import RowLengths, Workload
 from finetui_core.preflight.trace_words import RowsOf
 from finetui_core.preflight.workload import evaluation_tokens, packed, workload
-from finetui_core.recipe.defaults import total_steps
+from finetui_core.recipe.defaults import evaluation_rows, total_steps
 from finetui_core.recipe.options import Recipe
 from finetui_core.train.batches import Schedule, packed_passes, padded_passes, shares
 from finetui_core.train.evaluation import fixed_subset
@@ -118,13 +118,14 @@ def _with_longest(work: Workload, train: TokenRows, val: TokenRows) -> tuple[Wor
         numbers = schedule.rows_of_step(step)
         lengths = {number: len(train[number][0]) for number in numbers}
         for share in shares(numbers, lengths, processes):
-            for one in _passes(work, share, lengths):
+            for one in _passes(work, share, lengths, recipe.train.per_device_train_batch_size):
                 cost = _cost(work, train, one)
                 if cost > most:
                     most, longest = cost, one
     chosen = fixed_subset(len(val), recipe.eval.max_rows, recipe.train.seed)
     val_lengths = {number: len(val[number][0]) for number in chosen}
-    evaluated = max(_passes(work, chosen, val_lengths), key=lambda one: _cost(work, val, one), default=[])
+    passes = _passes(work, chosen, val_lengths, evaluation_rows(recipe))
+    evaluated = max(passes, key=lambda one: _cost(work, val, one), default=[])
     guessed = longest_documents(work)
     if recipe.eval.forgetting_probe and evaluation_tokens(work) > sum(val_lengths[one] for one in evaluated):
         val_documents, val_supervised = guessed.evaluate, guessed.evaluate_supervised
@@ -138,8 +139,8 @@ def _with_longest(work: Workload, train: TokenRows, val: TokenRows) -> tuple[Wor
     return exact, Documents(documents, supervised, val_documents, val_supervised), ""
 
 
-def _passes(work: Workload, numbers: list[int], lengths: dict[int, int]) -> list[list[int]]:
-    batch = work.recipe.train.per_device_train_batch_size
+def _passes(work: Workload, numbers: list[int], lengths: dict[int, int], batch: int) -> list[list[int]]:
+    """The forward passes over `numbers`, each of at most `batch` rows, or of as many tokens as those may have."""
     if packed(work):
         return packed_passes(numbers, lengths, batch * (work.recipe.data.max_length or work.longest_row))
     return padded_passes(numbers, lengths, batch)

@@ -24,7 +24,14 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.train.batches import Schedule
 from finetui_core.train.checkpoint import Progress, configuration, read_progress, read_state
 from finetui_core.train.circumstances import Difference, circumstances, differences, refuse
-from finetui_core.train.evaluation import ALONE, Documents, Processes, fixed_subset, probe_text
+from finetui_core.train.evaluation import (
+    ALONE,
+    Documents,
+    Processes,
+    evaluation_layout,
+    fixed_subset,
+    probe_text,
+)
 from finetui_core.train.forward import Layout
 from finetui_core.train.layout import choose_layout, fuse_proven
 from finetui_core.train.model import (
@@ -77,6 +84,10 @@ class Session:
     template_origin: str
     configuration: Mapping[str, bytes]
     inexact: tuple[Difference, ...] = ()
+
+    @property
+    def evaluation_layout(self) -> Layout:
+        return evaluation_layout(self.recipe, self.layout)
 
 
 def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:

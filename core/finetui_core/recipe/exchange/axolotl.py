@@ -319,13 +319,7 @@ def _loop(c: Conversion) -> None:
     common.epochs(c, "num_epochs", 1)
     common.whole(c, "micro_batch_size", "train.per_device_train_batch_size", 1)
     common.whole(c, "gradient_accumulation_steps", "train.gradient_accumulation_steps", 1)
-    size = c.whole("eval_batch_size")
-    if size is not None:
-        c.carry("eval_batch_size", "eval.per_device_eval_batch_size", size)
-    else:
-        c.assume(
-            "eval.per_device_eval_batch_size", c.value("train.per_device_train_batch_size"), "as in training"
-        )
+    common.whole(c, "eval_batch_size", "eval.per_device_eval_batch_size", None)
     named = common.schedule(c, "lr_scheduler", "cosine")
     common.warmup(c, named, 0.03, "at most 100 steps there")
     common.number(c, "weight_decay", "train.weight_decay", 0.0)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from finetui_core.recipe.defaults import evaluation_rows
 from finetui_core.recipe.exchange.conversion import Carried, Differs, Left, ours_in_words, table_of
 from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.table import option_table
@@ -69,8 +70,8 @@ _THEIR_DEFAULTS = {
         "lora.lora_dropout": "0",
     },
 }
-_OFF = ("train.max_steps", "eval.early_stopping_patience")
-"""Options whose zero or -1 means off, which is said there by leaving the key out."""
+_OFF = ("train.max_steps", "eval.per_device_eval_batch_size", "eval.early_stopping_patience")
+"""Options whose zero or -1 means off, or as in training, which is said there by leaving the key out."""
 _WHY = {
     "data.replay": "add the general text to the rows yourself there",
     "data.replay_text": "add the general text to the rows yourself there",
@@ -142,6 +143,8 @@ def export_recipe(recipe: Recipe, target: str) -> Exported:
     _precision(e)
     if target == "axolotl" and recipe.train.learning_rate is None:
         e.config["learning_rate"] = 2e-5 if recipe.train.method == "full" else 2e-4
+    if target == "trl":  # without the key it evaluates 8 rows at a time, whatever memory has room for
+        e.config.setdefault("per_device_eval_batch_size", evaluation_rows(recipe))
     (_rows_of_trl if target == "trl" else _rows_of_axolotl)(e)
     _schedule(e)
     _the_rest(e)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from finetui_core.preflight.figures import Memory, RowLengths, Workload
 from finetui_core.preflight.formula import estimate
@@ -130,9 +131,10 @@ def test_an_evaluation_packs_more_rows_than_a_step() -> None:
         data=DataOptions(train="there", max_length=1024),
         train=TrainOptions(per_device_train_batch_size=4),
     )
-    work = workload(recipe, Facts(), shape, "cpu", RowLengths(1000, 50, 100, 0.5, True, 50))
+    work = workload(recipe, Facts(), shape, "cuda", RowLengths(1000, 50, 100, 0.5, True, 50))
     assert work.tokens_per_pass == 400
     assert evaluation_tokens(work) == 4096
+    assert evaluation_tokens(replace(work, device_kind="cpu")) == 2048
     few = workload(recipe, Facts(), shape, "cpu", RowLengths(1000, 50, 100, 0.5, True, 3))
     assert evaluation_tokens(few) == 300
 
@@ -149,7 +151,7 @@ def test_the_rows_of_an_evaluations_pass_move_its_memory_alone(packing: bool, to
             train=TrainOptions(per_device_train_batch_size=4),
             eval=EvalOptions(per_device_eval_batch_size=rows),
         )
-        return workload(recipe, Facts(), shape, "cpu", lengths)
+        return workload(recipe, Facts(), shape, "cuda", lengths)
 
     assert [evaluation_tokens(planned(rows)) for rows in (0, 4, 1, 64)] == [
         4 * tokens,

@@ -61,11 +61,11 @@ def test_passes_are_as_large_as_asked_and_the_losses_the_same(model: Any, rows: 
     for asked, largest in ((0, (2, 128)), (1, (1, 64)), (4, (4, 256))):
         recipe = Recipe(
             model=ModelOptions(name="model"),
-            data=DataOptions(train="there"),
+            data=DataOptions(train="there", max_length=64),
             train=TrainOptions(per_device_train_batch_size=2),
             eval=EvalOptions(per_device_eval_batch_size=asked),
         )
-        layout = evaluation_layout(recipe, training)
+        layout = evaluation_layout(recipe, training, CPU)
         assert (layout.rows_per_pass, layout.tokens_per_pass) == largest
         shapes = [tuple(one.input_ids.shape) for one in passes_of(rows, NUMBERS, layout, CPU)]
         assert max(count for count, _ in shapes) == (1 if packed else largest[0])

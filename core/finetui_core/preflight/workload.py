@@ -5,7 +5,7 @@ from typing import Literal
 
 from finetui_core.preflight.figures import RowLengths, Shape, Workload
 from finetui_core.preflight.shape import option, parameters
-from finetui_core.recipe.defaults import default_max_length, evaluation_rows, fill_defaults
+from finetui_core.recipe.defaults import default_max_length, evaluation_rows, fill_defaults, packed_tokens
 from finetui_core.recipe.facts import Facts
 from finetui_core.recipe.options import Recipe
 
@@ -44,7 +44,8 @@ def workload(
     tokens = batch * longest
     if filled.data.packing and packs(shape):
         packed_rows = batch * filled.train.gradient_accumulation_steps
-        tokens = min(batch * allowed, _longest_sum(packed_rows, longest, lengths))
+        most = packed_tokens(batch, allowed, device_kind)
+        tokens = min(most, _longest_sum(packed_rows, longest, lengths))
     share = 1.0 if lengths is None else min(1.0, max(0.0, lengths.supervised_share))
     return Workload(filled, shape, device_kind, tokens, longest, math.ceil(tokens * share), lengths)
 
@@ -106,6 +107,8 @@ def evaluation_tokens(work: Workload) -> int:
     """
     recipe, lengths = work.recipe, work.lengths
     budget = evaluation_rows(recipe) * allowed_length(work)
+    if packed(work):
+        budget = packed_tokens(evaluation_rows(recipe), allowed_length(work), work.device_kind)
     rows = _validation_rows(work)
     if rows is None:
         tokens = budget

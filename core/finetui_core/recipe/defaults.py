@@ -9,6 +9,7 @@ from finetui_core.recipe.options import Method, Recipe
 from finetui_core.recipe.table import option_table
 
 LONGEST_DEFAULT_ROW = 2048  # tokens; LLaMA-Factory's cutoff_len
+PROCESSOR_TOKENS = 2048  # of a packed pass on a processor
 SMALL_DATA = 1_000  # rows
 LARGE_DATA = 10_000  # rows
 _LARGE_MODEL = 13e9  # parameters
@@ -95,6 +96,16 @@ def warmup_step_count(warmup_steps: float, total_steps: int) -> int:
 def evaluation_rows(recipe: Recipe) -> int:
     """Rows in one forward pass of an evaluation: what the recipe says, else those of a training pass, which fit."""
     return recipe.eval.per_device_eval_batch_size or recipe.train.per_device_train_batch_size
+
+
+def packed_tokens(rows: int, longest: int, device_kind: str) -> int:
+    """Most tokens of a forward pass that packs its rows: as many as `rows` of the `longest` have.
+
+    On a processor no more than PROCESSOR_TOKENS, or than one row: there a larger product is no faster
+    (tests/benchmarks/pass_size.py), and a pass takes memory by its tokens.
+    """
+    tokens = rows * longest
+    return min(tokens, max(longest, PROCESSOR_TOKENS)) if device_kind == "cpu" else tokens
 
 
 def total_steps(rows: int, batch_size: int, epochs: int, max_steps: int) -> int:

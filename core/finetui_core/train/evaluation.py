@@ -12,7 +12,7 @@ import torch
 
 from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.workload import PROBE_LENGTH, PROBE_PIECES
-from finetui_core.recipe.defaults import evaluation_rows
+from finetui_core.recipe.defaults import evaluation_rows, packed_tokens
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.records import content_of
 from finetui_core.train.batches import packed_passes, padded_passes, shares
@@ -73,10 +73,14 @@ def fixed_subset(rows: int, max_rows: int, seed: int) -> list[int]:
     return sorted(int(row) for row in drawn)
 
 
-def evaluation_layout(recipe: Recipe, layout: Layout) -> Layout:
-    """The layout of training, with passes of as many rows, or of the tokens of as many, as the recipe evaluates."""
-    rows, longest = evaluation_rows(recipe), layout.tokens_per_pass // layout.rows_per_pass
-    return replace(layout, rows_per_pass=rows, tokens_per_pass=rows * longest)
+def evaluation_layout(recipe: Recipe, layout: Layout, device: torch.device) -> Layout:
+    """The layout of training, with passes of as many rows, or of the tokens of as many, as the recipe evaluates.
+
+    `recipe` is a run's own, whose `data.max_length` is settled.
+    """
+    rows, longest = evaluation_rows(recipe), recipe.data.max_length or 1
+    tokens = packed_tokens(rows, longest, device.type)
+    return replace(layout, rows_per_pass=rows, tokens_per_pass=tokens)
 
 
 def passes_of(rows: Rows, numbers: Sequence[int], layout: Layout, device: torch.device) -> Iterator[Pass]:

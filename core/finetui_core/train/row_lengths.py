@@ -16,7 +16,7 @@ from finetui_core.errors import InputError, Problem
 from finetui_core.preflight.figures import RowLengths, Workload
 from finetui_core.preflight.trace_words import RowsOf
 from finetui_core.preflight.workload import evaluation_tokens, packed, workload
-from finetui_core.recipe.defaults import evaluation_rows, total_steps
+from finetui_core.recipe.defaults import evaluation_rows, packed_tokens, total_steps
 from finetui_core.recipe.options import Recipe
 from finetui_core.train.batches import Schedule, packed_passes, padded_passes, shares
 from finetui_core.train.evaluation import fixed_subset
@@ -142,7 +142,8 @@ def _with_longest(work: Workload, train: TokenRows, val: TokenRows) -> tuple[Wor
 def _passes(work: Workload, numbers: list[int], lengths: dict[int, int], batch: int) -> list[list[int]]:
     """The forward passes over `numbers`, each of at most `batch` rows, or of as many tokens as those may have."""
     if packed(work):
-        return packed_passes(numbers, lengths, batch * (work.recipe.data.max_length or work.longest_row))
+        longest = work.recipe.data.max_length or work.longest_row
+        return packed_passes(numbers, lengths, packed_tokens(batch, longest, work.device_kind))
     return padded_passes(numbers, lengths, batch)
 
 

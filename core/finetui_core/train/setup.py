@@ -16,7 +16,7 @@ from accelerate.utils import set_seed
 
 from finetui_core.data.prepare import Prepared, prepare
 from finetui_core.data.reading import context_length, read_with
-from finetui_core.recipe.defaults import fill_defaults, total_steps, warmup_step_count
+from finetui_core.recipe.defaults import fill_defaults, packed_tokens, total_steps, warmup_step_count
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
 from finetui_core.runs.consent import accepts_data_errors
@@ -87,7 +87,7 @@ class Session:
 
     @property
     def evaluation_layout(self) -> Layout:
-        return evaluation_layout(self.recipe, self.layout)
+        return evaluation_layout(self.recipe, self.layout, self.device)
 
 
 def start_processes(recipe: Recipe) -> tuple[Accelerator, Processes]:
@@ -213,7 +213,9 @@ def build_session(
             model,
             packing=recipe.data.packing,
             rows_per_pass=recipe.train.per_device_train_batch_size,
-            tokens_per_pass=recipe.train.per_device_train_batch_size * max_length,
+            tokens_per_pass=packed_tokens(
+                recipe.train.per_device_train_batch_size, max_length, accelerator.device.type
+            ),
             processes=processes,
         )
     optimizer = build_optimizer(model, recipe)

@@ -26,7 +26,7 @@ RUN_ID = "20260101T120000-support-desk-1a2b3c"
 _STAND_INS = (
     (r"\d{8}T\d{6}-support-desk-[0-9a-f]{6}", RUN_ID),
     (r"[\d.]+(?=\s+GiB\s+free)", "12.0"),
-    (r"[\d.]+(?=\s+GiB\s+of\s+its)", "4.0"),
+    (r"[\d.]+\s+[MG]iB(?=\s+of\s+its)", "4.0 GiB"),
     (r"[\d.]+(?=\s+GiB\s+being)", "16.0"),
     (r"(?<=; in )[\d.]+ (?=m?s\.)", "6.0 "),
 )

@@ -19,22 +19,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from step_parts import CPU, VOCABULARY, Rows, build
+from step_parts import VOCABULARY, Rows, build, step
 
-from finetui_core.train.attention import attention
-from finetui_core.train.evaluation import passes_of
-from finetui_core.train.forward import Layout, attention_for, summed_loss, supervised_tokens
 from finetui_core.train.fused.dropout import draw_zeros
 from finetui_core.train.fused.linear import fuse_linears
 from finetui_core.train.fused.lora import fuse_adapters
 from finetui_core.train.fused.norm import fuse_norms
-from finetui_core.train.model import causal_model
 
 TOKENS = 2048
 LENGTHS = (256, 512, 1024, 2048)
 LAYERS = (4, 8, 16)
-LENGTH_OF_LAYERS = 512
-LAYOUT = Layout(True, True, 8, 2048)
+LENGTH_OF_LAYERS, LAYERS_OF_LENGTHS = 512, 8
 
 
 def rows_of(length: int) -> Rows:
@@ -44,24 +39,19 @@ def rows_of(length: int) -> Rows:
     return [(generator.integers(0, VOCABULARY, length), learned) for _ in range(TOKENS // length)]
 
 
-def fused(method: str, layers: int) -> Any:
+def fused(method: str, layers: int = LAYERS_OF_LENGTHS) -> Any:
+    """The model with all forms that a run gives it."""
     model = build(method, 0.0, layers)
     if method == "lora":
         fuse_adapters(model, draw_zeros)
     fuse_norms(model)
     fuse_linears(model)
-    model.train()
     return model
 
 
-def step(model: Any, rows: Rows) -> None:
-    """Forward and backward pass over the rows, which share a pass where they fit into one."""
+def step_of(model: Any, rows: Rows) -> None:
     model.zero_grad()
-    inner = causal_model(model)
-    tokens = sum(supervised_tokens(mask) for _, mask in rows)
-    for one in passes_of(rows, range(len(rows)), LAYOUT, CPU):
-        with attention(inner, attention_for(inner, one)):
-            (summed_loss(inner, one, own_head=True) / tokens).backward()
+    step(model, rows)
 
 
 def seconds_of(steps: Mapping[int, Callable[[], None]], rounds: int) -> dict[int, float]:
@@ -98,11 +88,11 @@ def main() -> int:
     print("| method | size | processor microseconds a token | exponent |")
     print("|---|---|---|---|")
     for method in options.methods:
-        model = fused(method, 8)
-        by_length = {length: partial(step, model, rows_of(length)) for length in LENGTHS}
+        model = fused(method)
+        by_length = {length: partial(step_of, model, rows_of(length)) for length in LENGTHS}
         tell("tokens of a row", method, seconds_of(by_length, options.rounds))
         rows = rows_of(LENGTH_OF_LAYERS)
-        by_layers = {layers: partial(step, fused(method, layers), rows) for layers in LAYERS}
+        by_layers = {layers: partial(step_of, fused(method, layers), rows) for layers in LAYERS}
         tell("layers", method, seconds_of(by_layers, options.rounds))
     return 0
 

@@ -15,12 +15,9 @@ import time
 
 import step_parts
 import torch
+from curves import fused
 
 from finetui_core.train.forward import Layout
-from finetui_core.train.fused.dropout import draw_zeros
-from finetui_core.train.fused.linear import fuse_linears
-from finetui_core.train.fused.lora import fuse_adapters
-from finetui_core.train.fused.norm import fuse_norms
 
 LIMITS = (1024, 2048, 8192)
 ROUNDS = 2
@@ -30,11 +27,7 @@ def measure(limit: int, method: str, steps: int, threads: int) -> None:
     """Print the median seconds of a step, and this process's highest memory in MB."""
     torch.set_num_threads(threads)
     step_parts.LAYOUT = Layout(True, True, 8, limit)
-    rows, model = step_parts.chats(), step_parts.build(method, 0.0)
-    if method == "lora":
-        fuse_adapters(model, draw_zeros)
-    fuse_norms(model)
-    fuse_linears(model)
+    rows, model = step_parts.chats(), fused(method)
     seconds = []
     for _ in range(steps + 1):
         model.zero_grad()

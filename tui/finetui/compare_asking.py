@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from finetui import launching
 from finetui.compare_starting import Wanted, begin, end_of, stop, subject_path, wait
-from finetui.widgets.text_editor import TextEditor
+from finetui.telling import tell, with_code
 from finetui_core.errors import RunFailed
 from finetui_core.evaluate.figures import Working
 
@@ -22,7 +21,6 @@ WHICH = "Compare what? A run's folder, or before there is a run a recipe (TOML)"
 STOP = "Stop this comparison? What is answered is kept; s goes on later."
 SHOWING = {"comparisons", "comparison"}
 """Scopes of the screens that show by themselves how a comparison has ended."""
-_BUSY_SECONDS = 0.5
 
 
 def ask_to_compare(studio: "Studio", proposed: Path | None, then: Callable[[Path], object]) -> None:
@@ -65,24 +63,19 @@ def _watch(studio: "Studio", child: "subprocess.Popen[bytes]", log: Path, name: 
     worker = get_current_worker()
     code = wait(child, lambda: worker.is_cancelled)
     if code is not None:
-        studio.call_later(_tell, studio, name, code, log)
+        studio.call_later(_ended, studio, name, code, log)
 
 
-def _tell(studio: "Studio", name: str, code: int, log: Path) -> None:
-    """A notice where it went well or was stopped, else all that the command said, once no dialog would lose keys."""
-    from finetui.screens.told import Told
-
+def _ended(studio: "Studio", name: str, code: int, log: Path) -> None:
+    """A notice where it went well or was stopped, else all that the command said."""
     if code == 0 and SHOWING & set(getattr(studio.screen, "SCOPES", ())):
         return
     if code == 0:
         studio.notice(f"{name} is compared: 6 shows the verdict")
     elif code < 0 or code >= 128:
         studio.notice(f"the comparison of {name} was stopped", "warning")
-    elif studio.screen.is_modal or isinstance(studio.focused, Input | TextEditor):
-        studio.set_timer(_BUSY_SECONDS, partial(_tell, studio, name, code, log))
     else:
-        exit_code = "" if code == launching.BAD_INPUT else f" (exit code {code})"
-        studio.push_screen(Told(f"{name} was not compared{exit_code}", end_of(log) or "it told nothing"))
+        tell(studio, with_code(f"{name} was not compared", code), end_of(log) or "it told nothing")
 
 
 def ask_to_stop(studio: "Studio", working: Working) -> None:

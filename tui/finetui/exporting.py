@@ -1,16 +1,13 @@
 """Taking a run's model elsewhere from the screens: to what, where to, and what the check found."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from finetui import launching
 from finetui.launching import Launched
-from finetui.widgets.text_editor import TextEditor
+from finetui.telling import tell, with_code
 from finetui_core.errors import InputError, Problem
 
 if TYPE_CHECKING:
@@ -27,7 +24,6 @@ TARGETS = (
 DIFFERS = 3
 WHERE = "The new folder of the export"
 NAME = "Publish under which name? owner/name; the repository is private unless you change that"
-_BUSY_SECONDS = 0.5
 
 
 def ask_to_export(studio: "Studio", run: Path) -> None:
@@ -104,27 +100,13 @@ def _export(studio: "Studio", run: Path, target: str, folder: Path, name: str = 
 
 
 def _ended(studio: "Studio", run: Path, launched: Launched) -> None:
+    """Tell what was found first, then how the folder is used; of an export that failed all that was said."""
     studio.being_exported.discard(run)
-    _tell(studio, partial(_told, run, launched))
-
-
-def _told(run: Path, launched: Launched) -> tuple[str, str, str]:
-    """Title, text and style of what the command said: what was found first, then how the folder is used."""
     onward = launched.said[launched.said.rfind("\nin ") + 1 :]
+    found = f"{launched.answer}\n{onward}".strip()
     if launched.code == 0:
-        return f"{run.name} is exported", f"{launched.answer}\n{onward}".strip(), "good"
-    if launched.code == DIFFERS:
-        return f"{run.name} is exported, and differs", f"{launched.answer}\n{onward}".strip(), "bad"
-    code = "" if launched.code == launching.BAD_INPUT else f" (exit code {launched.code})"
-    return f"{run.name} was not exported{code}", launched.said, "bad"
-
-
-def _tell(studio: "Studio", told: Callable[[], tuple[str, str, str]]) -> None:
-    """Once no dialog and no text field would lose keys to it."""
-    from finetui.screens.told import Told
-
-    if studio.screen.is_modal or isinstance(studio.focused, Input | TextEditor):
-        studio.set_timer(_BUSY_SECONDS, partial(_tell, studio, told))
-        return
-    title, text, style = told()
-    studio.push_screen(Told(title, text, style=style))
+        tell(studio, f"{run.name} is exported", found, style="good")
+    elif launched.code == DIFFERS:
+        tell(studio, f"{run.name} is exported, and differs", found)
+    else:
+        tell(studio, with_code(f"{run.name} was not exported", launched.code), launched.said)

@@ -55,10 +55,8 @@ def why_not_continue(view: Any, being_continued: bool) -> str:
 
 def why_not_export(view: Any, being_exported: bool) -> str:
     """Why nothing of the run can be written elsewhere; "" where it can."""
-    if view is None:
-        return "the run is not open yet"
-    if view.read_only:
-        return "this run can only be watched: it belongs to another trainer"
+    if view is None or view.read_only:
+        return why_not(view)
     if being_exported:
         return "it is being exported"
     if not view.summary().get("last_checkpoint"):

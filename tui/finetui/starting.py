@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
-from textual.widgets import Input
 from textual.worker import get_current_worker
 
 from finetui import launching
 from finetui.launching import Launched
-from finetui.widgets.text_editor import TextEditor
+from finetui.telling import is_typed_in, tell, with_code
 from finetui_core.errors import InputError, Problem
 from finetui_core.runs.logind import warning_at_logout
 from finetui_core.runs.paths import RunPaths
@@ -37,7 +36,6 @@ _OFFERED_ON = {
     "station",
     "recipe",
 }  # scopes of the screens from which the new run is opened by itself
-_BUSY_SECONDS = 0.5
 
 
 def ask_to_start(studio: "Studio", root: Path) -> None:
@@ -159,7 +157,7 @@ def _started(
         then = anyway if launching.refused_by_preflight(launched) else None
         if (pin := launching.refused_for_code(launched)) is not None:
             then = partial(_ask_for_code, studio, pin, again)
-        _tell(studio, f"{recipe} was not started", launched, then)
+        tell(studio, with_code(f"{recipe} was not started", launched.code), launched.said, then=then)
     elif launched.run is not None and studio.train is before and _waits(studio):
         studio.open_runs([launched.run])
     else:
@@ -175,26 +173,11 @@ def _continued(studio: "Studio", run: Path, launched: Launched) -> None:
             then = partial(_ask_for_code, studio, pin, partial(_continue, studio, run))
         elif launching.refused_as_inexact(launched):
             then = partial(_ask_to_continue_inexactly, studio, run)
-        _tell(studio, f"{run.name} was not continued", launched, then)
+        tell(studio, with_code(f"{run.name} was not continued", launched.code), launched.said, then=then)
     else:
         studio.notice(f"{run.name} goes on")
 
 
-def _tell(studio: "Studio", title: str, launched: Launched, then: Callable[[], None] | None = None) -> None:
-    """Show all that the command said, once no dialog and no text field would lose keys to it; `then` follows."""
-    from finetui.screens.told import Told
-
-    if _is_typed_in(studio):
-        studio.set_timer(_BUSY_SECONDS, partial(_tell, studio, title, launched, then))
-        return
-    words = title if launched.code == launching.BAD_INPUT else f"{title} (exit code {launched.code})"
-    studio.push_screen(Told(words, launched.said), lambda _: then() if then is not None else None)
-
-
 def _waits(studio: "Studio") -> bool:
     """Whether the user looks at the list of runs, at Train without a run, or at the form of a recipe."""
-    return bool(_OFFERED_ON & set(getattr(studio.screen, "SCOPES", ()))) and not _is_typed_in(studio)
-
-
-def _is_typed_in(studio: "Studio") -> bool:
-    return studio.screen.is_modal or isinstance(studio.focused, Input | TextEditor)
+    return bool(_OFFERED_ON & set(getattr(studio.screen, "SCOPES", ()))) and not is_typed_in(studio)

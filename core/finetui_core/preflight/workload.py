@@ -106,16 +106,14 @@ def evaluation_tokens(work: Workload) -> int:
     An evaluation packs all its rows together, so its passes may be longer than those of a step of few short rows.
     """
     recipe, lengths = work.recipe, work.lengths
-    budget = evaluation_rows(recipe) * allowed_length(work)
-    if packed(work):
-        budget = packed_tokens(evaluation_rows(recipe), allowed_length(work), work.device_kind)
-    rows = _validation_rows(work)
+    at_once, longest, rows = evaluation_rows(recipe), allowed_length(work), _validation_rows(work)
+    budget = packed_tokens(at_once, longest, work.device_kind) if packed(work) else at_once * longest
     if rows is None:
         tokens = budget
     elif packed(work):
         tokens = min(budget, rows * work.longest_row)
     else:
-        tokens = min(rows, evaluation_rows(recipe)) * work.longest_row
+        tokens = min(rows, at_once) * work.longest_row
     if lengths is not None and lengths.exact is False and rows:
         tokens = budget
     return max(tokens, min(budget, PROBE_TOKENS) if recipe.eval.forgetting_probe else 0)

@@ -365,15 +365,8 @@ class RecipeScreen(Screen[None]):
         if self._editing.draft is not None and self._editing.seen is not None:
             views = self._views
             against = views.difference.against if views.panel == "difference" else ""
-            shown = (
-                self._editing.draft,
-                self._editing.seen,
-                views.level,
-                views.words,
-                self._on_disk,
-                against,
-            )
-            row = title_row(*shown, self._studio.keymap)
+            draft, seen, keys = self._editing.draft, self._editing.seen, self._studio.keymap
+            row = title_row(draft, seen, views.level, views.words, self._on_disk, against, keys)
             self.query_one("#title", Lines).show((row,))
 
     def on_recipe_views_moved(self) -> None:

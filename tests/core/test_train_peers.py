@@ -166,6 +166,17 @@ def test_the_roll_call_names_who_does_not_answer(store: Store, clock: Clock) -> 
     assert first.roll_call(sleep=all_live) == ""
 
 
+def test_a_sign_of_life_that_is_seen_after_the_failure_may_be_older(store: Store, clock: Clock) -> None:
+    first, second = training(store, clock, count=2)
+    second.exchange()
+
+    def only_the_first_lives(seconds: float) -> None:
+        clock.pass_by(seconds)
+        first.exchange()
+
+    assert first.roll_call(sleep=only_the_first_lives).startswith("rank 1 (pid")
+
+
 def test_a_dead_process_of_this_host_is_known_at_once(store: Store, clock: Clock) -> None:
     first, _ = training(store, clock, count=2)
     gone = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

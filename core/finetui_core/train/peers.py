@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ LOST_AFTER = 25.0
 """Seconds without one after which a process is lost; torchrun then gives the others up to 30 more."""
 APPEARS_WITHIN = 300.0
 """Seconds in which a process shows itself first: a cold disk takes minutes to load the libraries."""
-_ROLL_CALL = 4 * BEAT_EVERY
+_ROLL_CALL = 5 * BEAT_EVERY
 _LEFT = 1 << 40
 """A count that says: ended in good order."""
 _VERDICT = "ftui/lost"
@@ -60,6 +60,7 @@ class Peers:
         self._clock = clock
         watched = range(1, count) if index == 0 else [0]
         self._seen = {other: _Seen(clock()) for other in watched}
+        self._looked = clock()  # when the last complete look began
         self._verdict = ""
         self._closing = threading.Event()
         self.blocked = True
@@ -89,18 +90,22 @@ class Peers:
         return ""
 
     def roll_call(self, sleep: Callable[[float], None] = time.sleep) -> str:
-        """Once a collective has failed: wait up to 8 s for a new sign of life of each, and name who gives none.
+        """Once a collective has failed: wait up to 10 s for a new sign of life of each, and name who gives none.
 
-        "" where all do. One of this host that is gone is known at once. Another process needs a little longer than
-        process 0, whose word it prefers to its own.
+        "" where all do. New is what the first look from now on does not find yet: the last sign of a dead process may
+        be seen after its death. One of this host that is gone is known at once. Another process needs a little longer
+        than process 0, whose word it prefers to its own.
         """
         began = self._clock()
         deadline = began + _ROLL_CALL + (0 if self._index == 0 else BEAT_EVERY)
+        before: dict[int, int] = {}
         while not self._verdict and self._clock() < deadline and not self._dead_here():
-            if self._index == 0 and not self._missing(began):
+            if not before and self._looked > began:
+                before = {other: seen.count for other, seen in self._seen.items()}
+            if self._index == 0 and not self._missing(before):
                 return ""
             sleep(0.1)
-        missing = self._dead_here() or self._missing(began)
+        missing = self._dead_here() or self._missing(before)
         if not self._verdict and missing:
             names = ", ".join(_named(other, self._seen[other].who) for other in missing)
             self._announce(f"{names} has died or cannot be reached")
@@ -120,18 +125,25 @@ class Peers:
 
     def look(self) -> None:
         """Look for the others' signs of life, and tell them whom process 0 has lost. Raises what the store raises."""
+        began = self._clock()
         for other, seen in self._seen.items():
             count = self._store.add(_beat(other), 0)
             if count != seen.count:
                 seen.count, seen.at = count, self._clock()
                 seen.who = seen.who or self._store.get(_who(other)).decode(errors="replace")
+        self._looked = began
         if not self._verdict and self._store.check([_VERDICT]):
             self._verdict = self._store.get(_VERDICT).decode(errors="replace")
         if self._index == 0 and not self._verdict and (lost := self.lost()):
             self._announce(lost)
 
-    def _missing(self, since: float) -> list[int]:
-        return [other for other, seen in self._seen.items() if seen.at <= since or seen.count >= _LEFT]
+    def _missing(self, before: Mapping[int, int]) -> list[int]:
+        """Who has given no sign of life since these counts."""
+        return [
+            other
+            for other, seen in self._seen.items()
+            if other not in before or seen.count == before[other] or seen.count >= _LEFT
+        ]
 
     def _dead_here(self) -> list[int]:
         return [other for other, seen in self._seen.items() if _is_dead_here(seen.who)]

@@ -16,6 +16,7 @@ from accelerate.utils import set_seed
 
 from finetui_core.data.prepare import Prepared, prepare
 from finetui_core.data.reading import context_length, read_with
+from finetui_core.errors import first_line
 from finetui_core.recipe.defaults import fill_defaults, packed_tokens, total_steps, warmup_step_count
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import Checkpoint
@@ -143,7 +144,8 @@ def _sum(shared: torch.Tensor, peers: Peers) -> torch.Tensor:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # what gloo and NCCL raise when a connection ends
-        raise LostPeer(peers.roll_call() or f"the connection to another process ended: {error}") from error
+        broken = f"a connection to another process broke, though all live: {first_line(error)}"
+        raise LostPeer(peers.roll_call() or broken) from error
     return shared
 
 

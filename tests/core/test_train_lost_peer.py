@@ -1,5 +1,6 @@
 """A process that loses another keeps what was done until then, says why it ends, and is continued exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,31 @@ def test_the_last_whole_step_is_kept_and_continued_exactly(
     view = RunView(disturbed)
     view.refresh()
     assert [event["step"] for event in view.events if event["type"] == "resumed"] == [4]
+
+
+def test_one_lost_after_the_weights_have_changed_does_not_undo_the_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The changed weights are judged together; that message may be the one that fails."""
+    recipe = write_project(tmp_path)
+    settings = ("save.steps=100", "train.max_steps=7", "eval.steps=3", "eval.meters=false")
+    undisturbed, disturbed = new_run(recipe, *settings), new_run(recipe, *settings)
+    assert train_here(undisturbed) == 0
+
+    def fails(_: Any) -> Any:
+        raise LostPeer(SAID)
+
+    def lost_after_step_5(session: Any, step: int) -> Any:
+        if step > 5:
+            raise LostPeer(SAID)
+        own = replace(session.processes, add=fails) if step == 5 else session.processes
+        return train_step(replace(session, processes=own), step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "train_step", lost_after_step_5)
+        assert train_here(disturbed) == exit_codes.LOST_PEER
+    kept = [(event["step"], event["reason"]) for event in events(disturbed, "checkpoint")]
+    assert kept[-1] == (5, "lost_peer")
+
+    assert train_here(disturbed, 2) == 0
+    assert curve(disturbed) == curve(undisturbed)

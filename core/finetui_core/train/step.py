@@ -12,9 +12,10 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from finetui_core.train.attention import attention
 from finetui_core.train.checkpoint import trainable
-from finetui_core.train.evaluation import Processes, even_groups, pass_of
+from finetui_core.train.evaluation import ALONE, Processes, even_groups, pass_of
 from finetui_core.train.forward import attention_for, summed_loss, supervised_tokens
 from finetui_core.train.nonfinite import nonfinite_in
+from finetui_core.train.peers import LostPeer
 from finetui_core.train.schedule import learning_rate_at
 from finetui_core.train.setup import Session, inner_model
 from finetui_core.train.shards import own_part, squared_norm
@@ -124,7 +125,20 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
 
 
 def _are_finite(named: dict[str, torch.nn.Parameter], processes: Processes) -> bool:
-    """Whether the weights are finite on every process. Their norm is a quick sieve, which large ones overflow."""
+    """Whether the weights are finite on every process. Their norm is a quick sieve, which large ones overflow.
+
+    The step is done: where another process is lost meanwhile, this one that holds all weights judges them alone, and
+    the next step meets the loss.
+    """
+    try:
+        return _are_finite_on(named, processes)
+    except LostPeer:
+        if processes.is_sharded:
+            raise
+        return _are_finite_on(named, ALONE)
+
+
+def _are_finite_on(named: dict[str, torch.nn.Parameter], processes: Processes) -> bool:
     norm = get_total_norm([own_part(parameter.detach()) for parameter in named.values()])
     if math.isfinite(float(processes.add(norm))):
         return True

@@ -7,13 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from finetui_core.train.attention import attention
 from finetui_core.train.forward import (
     Pass,
-    attention_for,
     logits_at,
     packed_pass,
     padded_pass,
+    running,
     summed_loss,
     supervised_tokens,
 )
@@ -42,7 +41,7 @@ def loss_and_gradient(
     model.zero_grad()
     total = 0.0
     for one in passes:
-        with attention(model, attention_for(model, one)):
+        with running(model, one):
             loss = summed_loss(model, one, own_head=own_head) / tokens
             loss.backward()
         total += float(loss.detach())

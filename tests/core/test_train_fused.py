@@ -19,8 +19,7 @@ from transformers import (
 from transformers.models.auto import AutoModelForCausalLM
 
 from finetui_core.preflight.activations import MOST_FUSED_DROPOUT
-from finetui_core.train.attention import attention
-from finetui_core.train.forward import attention_for, packed_pass, padded_pass, summed_loss
+from finetui_core.train.forward import packed_pass, padded_pass, running, summed_loss
 from finetui_core.train.fused import products
 from finetui_core.train.fused.dropout import add_elsewhere, draw_zeros, with_zeros
 from finetui_core.train.fused.linear import Product
@@ -87,7 +86,7 @@ def loss_and_gradients(model: Any, rows: Any, packed: bool) -> tuple[float, dict
     model.train()
     inner = causal_model(model)
     one = (packed_pass if packed else padded_pass)(rows, range(len(rows)), CPU)
-    with attention(inner, attention_for(inner, one)):
+    with running(inner, one):
         loss = summed_loss(inner, one, own_head=True)
         loss.backward()
     return float(loss.detach()), {

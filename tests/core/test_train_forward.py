@@ -72,6 +72,20 @@ def test_every_form_of_a_batch_is_the_same(model: Any, rows: Any) -> None:
         assert float((other_gradient - gradient).norm() / gradient.norm()) < 1e-5, name
 
 
+def test_what_no_loss_can_reach_is_left_out_of_a_packed_row() -> None:
+    rows = [
+        (np.arange(10, 20), np.arange(10) == 4),
+        (np.arange(20, 30), np.zeros(10, dtype=bool)),
+        (np.arange(30, 35), np.ones(5, dtype=bool)),
+    ]
+    one = packed_pass(rows, [0, 1, 2], CPU)
+    assert one.document_lengths == (4, 1, 4)
+    assert one.input_ids.tolist() == [[10, 11, 12, 13, 20, 30, 31, 32, 33]]
+    assert one.position_ids.tolist() == [[0, 1, 2, 3, 0, 0, 1, 2, 3]]
+    assert one.predicting.tolist() == [3, 5, 6, 7, 8]
+    assert one.targets.tolist() == [14, 31, 32, 33, 34]
+
+
 def test_the_loss_is_that_of_transformers(model: Any, rows: Any) -> None:
     ids, mask = rows[3]
     labels = torch.from_numpy(np.where(mask, ids, -100))[None]

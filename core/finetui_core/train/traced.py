@@ -32,6 +32,7 @@ from finetui_core.train.fake_model import build, has_kinds_of_layers, make_fake
 from finetui_core.train.fake_quantized import quantize
 from finetui_core.train.forward import Layout, Pass, running, summed_loss
 from finetui_core.train.fused.dropout import draw_places
+from finetui_core.train.fused.last_layer import narrow_last_layer
 from finetui_core.train.fused.norm import fuse_norms
 from finetui_core.train.fused.seam import fuse
 from finetui_core.train.live_memory import LiveMemory
@@ -133,6 +134,7 @@ def parts_of(work: Workload, documents: Documents, layout: Layout, layers: int) 
         fuse(model, _zeros_on(work.device_kind))
     else:
         fuse_norms(model)
+        narrow_last_layer(causal_model(model))
     memory = LiveMemory()
     try:
         with FakeTensorMode(), memory:

@@ -11,11 +11,10 @@ from finetui_core.train.freed_memory import keep_freed_memory
 
 PAGES_OF_A_SECOND_BLOCK = """
 import resource, sys
-import torch
 from finetui_core.train.freed_memory import keep_freed_memory
 
 def block():
-    torch.ones(32 << 20)  # 128 MiB
+    bytearray(128 << 20)
 
 print(keep_freed_memory() if "keep" in sys.argv else False)
 block()

@@ -182,8 +182,9 @@ def _hook_decoder(session: Session, met: Met, hook: Callable[[Any, Any, Any], No
 def _places_of_row(
     session: Session, number: int, input_ids: torch.Tensor, states: torch.Tensor
 ) -> torch.Tensor:
-    """True at the positions of the row, as a mask that fits `states` (sequences, tokens, width)."""
-    row = session.data.train[number][0].astype(np.int64)
+    """True where the loss of the row reads `states` (sequences, tokens, width), as a mask that fits them."""
+    ids, supervised = session.data.train[number]
+    row = ids[: np.flatnonzero(supervised)[-1]].astype(np.int64)
     mask = torch.zeros(input_ids.shape, dtype=torch.bool)
     for line, ids in enumerate(input_ids.numpy()):
         windows = np.lib.stride_tricks.sliding_window_view(ids, len(row)) if len(ids) >= len(row) else []

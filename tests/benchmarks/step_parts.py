@@ -24,10 +24,10 @@ import torch
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "core"), str(ROOT / "tests")]
 
-from finetui_core.train.attention import attention  # noqa: E402
 from finetui_core.train.evaluation import passes_of  # noqa: E402
-from finetui_core.train.forward import Layout, attention_for, summed_loss, supervised_tokens  # noqa: E402
+from finetui_core.train.forward import Layout, running, summed_loss, supervised_tokens  # noqa: E402
 from finetui_core.train.fused.dropout import draw_zeros  # noqa: E402
+from finetui_core.train.fused.last_layer import narrow_last_layer  # noqa: E402
 from finetui_core.train.fused.linear import fuse_linears  # noqa: E402
 from finetui_core.train.fused.lora import fuse_adapters  # noqa: E402
 from finetui_core.train.fused.norm import fuse_norms  # noqa: E402
@@ -115,7 +115,7 @@ def step(model: Any, rows: Rows) -> float:
     tokens = sum(supervised_tokens(mask) for _, mask in rows)
     model.train()
     for one in passes_of(rows, range(len(rows)), LAYOUT, CPU):
-        with attention(inner, attention_for(inner, one)):
+        with running(inner, one):
             loss = summed_loss(inner, one, own_head=True) / tokens
             loss.backward()
         loss_of_step += float(loss.detach())
@@ -142,6 +142,7 @@ def main() -> int:
         ("+ head", lambda model: setattr(causal_model(model).lm_head, "__class__", torch.nn.Linear)),
         ("+ norms", fuse_norms),
         ("+ linear layers", fuse_linears),
+        ("+ last layer", lambda model: narrow_last_layer(causal_model(model))),
     ]
     if lora:
         changes.insert(1, ("+ adapters", lambda model: fuse_adapters(model, draw_zeros)))

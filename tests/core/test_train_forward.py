@@ -7,13 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from finetui_core.train.attention import attention
 from finetui_core.train.forward import (
     Pass,
-    attention_for,
     logits_at,
     packed_pass,
     padded_pass,
+    running,
     summed_loss,
     supervised_tokens,
 )
@@ -42,7 +41,7 @@ def loss_and_gradient(
     model.zero_grad()
     total = 0.0
     for one in passes:
-        with attention(model, attention_for(model, one)):
+        with running(model, one):
             loss = summed_loss(model, one, own_head=own_head) / tokens
             loss.backward()
         total += float(loss.detach())
@@ -71,6 +70,20 @@ def test_every_form_of_a_batch_is_the_same(model: Any, rows: Any) -> None:
         other_loss, other_gradient = loss_and_gradient(model, passes, own_head, tokens)
         assert other_loss == pytest.approx(loss, rel=1e-5), name
         assert float((other_gradient - gradient).norm() / gradient.norm()) < 1e-5, name
+
+
+def test_what_no_loss_can_reach_is_left_out_of_a_packed_row() -> None:
+    rows = [
+        (np.arange(10, 20), np.arange(10) == 4),
+        (np.arange(20, 30), np.zeros(10, dtype=bool)),
+        (np.arange(30, 35), np.ones(5, dtype=bool)),
+    ]
+    one = packed_pass(rows, [0, 1, 2], CPU)
+    assert one.document_lengths == (4, 1, 4)
+    assert one.input_ids.tolist() == [[10, 11, 12, 13, 20, 30, 31, 32, 33]]
+    assert one.position_ids.tolist() == [[0, 1, 2, 3, 0, 0, 1, 2, 3]]
+    assert one.predicting.tolist() == [3, 5, 6, 7, 8]
+    assert one.targets.tolist() == [14, 31, 32, 33, 34]
 
 
 def test_the_loss_is_that_of_transformers(model: Any, rows: Any) -> None:

@@ -9,9 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from finetui_core.recipe.options import DataOptions, EvalOptions, ModelOptions, Recipe, TrainOptions
-from finetui_core.train.attention import attention
 from finetui_core.train.evaluation import Processes, evaluation_layout, inference, passes_of
-from finetui_core.train.forward import Layout, Rows, attention_for, summed_loss, supervised_tokens
+from finetui_core.train.forward import Layout, Rows, running, summed_loss, supervised_tokens
 from finetui_core.train.model import causal_model
 from finetui_core.train.row_losses import mean_and_row_losses, row_losses
 from tiny_models import ARCHITECTURES, save_model
@@ -26,7 +25,7 @@ def mean_loss(model: Any, rows: Rows, numbers: Sequence[int], layout: Layout, de
     inner, total = causal_model(model), torch.zeros((), dtype=torch.float64)
     with inference(model):
         for one in passes_of(rows, numbers, layout, device):
-            with attention(inner, attention_for(inner, one)):
+            with running(inner, one):
                 total += summed_loss(inner, one, own_head=layout.own_head).double()
     return float(total) / sum(supervised_tokens(rows[number][1]) for number in numbers)
 

@@ -19,14 +19,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from finetui_core.files import private_folder, write_atomically
-from finetui_core.train.attention import attention
 from finetui_core.train.evaluation import Documents, groups_of, inference
 from finetui_core.train.forward import (
     Layout,
-    attention_for,
     before_head,
     packed_pass,
     padded_pass,
+    running,
     supervised_tokens,
 )
 from finetui_core.train.meters.figures import RowLosses
@@ -125,7 +124,7 @@ def _each_chunk(model: Any, documents: Documents, layout: Layout, device: torch.
         for group in groups_of(range(len(documents)), lengths, layout):
             one = (packed_pass if layout.packed else padded_pass)(documents, group, device)
             places = np.concatenate([np.arange(starts[at], starts[at] + counts[at]) for at in group])
-            with attention(inner, attention_for(inner, one)):
+            with running(inner, one):
                 states, head = before_head(inner, one, own_head=layout.own_head)
             for start in range(0, len(places), _CHUNK):
                 part = slice(start, start + _CHUNK)

@@ -4,7 +4,8 @@
 reference form: a rectangle with an attention mask. Both give the same loss and gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from finetui_core.train.attention import PACKED, attention
+from finetui_core.train.fused.last_layer import only_at
 from finetui_core.train.loss import head_loss, head_token_losses, token_losses
 
 
@@ -61,18 +63,19 @@ def supervised_tokens(mask: np.ndarray) -> int:
 
 
 def packed_pass(rows: Rows, numbers: Sequence[int], device: torch.device) -> Pass:
+    """Rows end to end, each up to the last token that predicts a supervised one: what follows moves no loss."""
     documents = [rows[number] for number in numbers]
-    lengths = [len(ids) for ids, _ in documents]
-    ids = np.concatenate([ids for ids, _ in documents]).astype(np.int64)
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    supervised = np.concatenate([mask for _, mask in documents]).copy()
-    supervised[starts] = False
-    targets_at = np.flatnonzero(supervised)
+    targets_at = [np.flatnonzero(mask[1:]) + 1 for _, mask in documents]
+    lengths = [int(at[-1]) if len(at) else 1 for at in targets_at]
+    starts = np.cumsum(lengths) - lengths
+    ids = np.concatenate([ids[:length] for (ids, _), length in zip(documents, lengths, strict=True)])
+    predicting = np.concatenate([start + at - 1 for start, at in zip(starts, targets_at, strict=True)])
+    targets = np.concatenate([ids[at] for (ids, _), at in zip(documents, targets_at, strict=True)])
     return Pass(
-        input_ids=torch.from_numpy(ids)[None].to(device),
+        input_ids=torch.from_numpy(ids.astype(np.int64))[None].to(device),
         position_ids=torch.cat([torch.arange(length) for length in lengths])[None].to(device),
-        predicting=torch.from_numpy(targets_at - 1).to(device),
-        targets=torch.from_numpy(ids[targets_at]).to(device),
+        predicting=torch.from_numpy(predicting).to(device),
+        targets=torch.from_numpy(targets.astype(np.int64)).to(device),
         attention_mask=None,
         document_lengths=tuple(lengths),
     )
@@ -129,9 +132,19 @@ def attention_for(model: Any, one: Pass) -> str:
     return PACKED
 
 
+@contextmanager
+def running(model: Any, one: Pass) -> Iterator[None]:
+    """Run `model` on a pass: with its attention, and the last layer only where `one.predicting` reads it.
+
+    The block must enclose the backward pass too: gradient checkpointing computes both there again.
+    """
+    with attention(model, attention_for(model, one)), only_at(model, one.predicting):
+        yield
+
+
 def logits_at(model: Any, one: Pass, *, own_head: bool) -> torch.Tensor:
     """Logits at the predicting positions, (positions, vocabulary); used to compare layouts."""
-    with attention(model, attention_for(model, one)):
+    with running(model, one):
         inputs = _inputs(one, model.config._attn_implementation)
         if own_head:
             hidden = _decoder(model)(**inputs).last_hidden_state
@@ -143,7 +156,7 @@ def logits_at(model: Any, one: Pass, *, own_head: bool) -> torch.Tensor:
 def summed_loss(model: Any, one: Pass, *, own_head: bool) -> torch.Tensor:
     """Cross-entropy summed over the supervised tokens of a pass, as a float32 scalar.
 
-    Call it, and the backward pass, inside `attention(model, attention_for(model, one))`.
+    Call it, and the backward pass, inside `running(model, one)`.
     """
     inputs = _inputs(one, model.config._attn_implementation)
     if own_head:

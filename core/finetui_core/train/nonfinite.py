@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch.nn.utils import get_total_norm
 
-from finetui_core.train.attention import attention
 from finetui_core.train.batches import share_of_process
 from finetui_core.train.checkpoint import moments, trainable
 from finetui_core.train.evaluation import ALONE, Processes, inference, passes_of
-from finetui_core.train.forward import attention_for, summed_loss, supervised_tokens
+from finetui_core.train.forward import running, summed_loss, supervised_tokens
 from finetui_core.train.setup import Session, inner_model
 from finetui_core.train.shards import own_part
 
@@ -125,7 +124,7 @@ def _rows_alone(session: Session, step: int, *, gradient: bool) -> list[int]:
     with inference(session.model), torch.set_grad_enabled(gradient):
         for number in share_of_process(numbers, lengths, session.processes.index, session.processes.count):
             (one,) = passes_of(data, [number], session.layout, session.device)
-            with attention(inner, attention_for(inner, one)):
+            with running(inner, one):
                 with session.autocast():
                     loss = summed_loss(inner, one, own_head=session.layout.own_head)
                 judged: list[torch.Tensor] = [loss]

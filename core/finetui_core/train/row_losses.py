@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from finetui_core.train.attention import attention
 from finetui_core.train.evaluation import (
     ALONE,
     Processes,
@@ -18,9 +17,9 @@ from finetui_core.train.evaluation import (
 from finetui_core.train.forward import (
     Layout,
     Rows,
-    attention_for,
     loss_by_token,
     rows_of_targets,
+    running,
     supervised_tokens,
 )
 from finetui_core.train.meters.figures import RowLosses
@@ -61,7 +60,7 @@ def mean_and_row_losses(
     with inference(model):
         for at, group in enumerate(groups):
             one = pass_of(rows, group, layout, device)
-            with attention(inner, attention_for(inner, one)):
+            with running(inner, one):
                 summed, each = processes.run(loss_by_token, inner, one, own_head=layout.own_head)
             if at >= own:
                 continue

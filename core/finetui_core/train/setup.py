@@ -34,6 +34,7 @@ from finetui_core.train.evaluation import (
     probe_text,
 )
 from finetui_core.train.forward import Layout
+from finetui_core.train.freed_memory import keep_freed_memory
 from finetui_core.train.layout import choose_layout, fuse_proven
 from finetui_core.train.model import (
     add_adapters,
@@ -227,6 +228,8 @@ def build_session(
         read_state(checkpoint.path, model, optimizer, scaler)
         progress = read_progress(checkpoint.path)
     schedule = _schedule(recipe, len(data.train), processes.count)
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
     probe_path = recipe.eval.forgetting_probe
     return (
         Session(

@@ -10,10 +10,9 @@ import torch
 from torch.distributed.tensor import DTensor
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from finetui_core.train.attention import attention
 from finetui_core.train.checkpoint import trainable
 from finetui_core.train.evaluation import ALONE, Processes, even_groups, pass_of
-from finetui_core.train.forward import attention_for, summed_loss, supervised_tokens
+from finetui_core.train.forward import running, summed_loss, supervised_tokens
 from finetui_core.train.nonfinite import nonfinite_in
 from finetui_core.train.peers import LostPeer
 from finetui_core.train.schedule import learning_rate_at
@@ -85,7 +84,7 @@ def train_step(session: Session, step: int, rate: float | None = None) -> StepRe
     inner = inner_model(session)
     for at, group in enumerate(groups):
         one = pass_of(data, group, session.layout, session.device)
-        with attention(inner, attention_for(inner, one)):
+        with running(inner, one):
             with session.autocast():
                 loss = session.processes.run(summed_loss, inner, one, own_head=session.layout.own_head)
             loss = loss if at < own else 0 * loss

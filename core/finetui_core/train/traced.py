@@ -26,13 +26,13 @@ from finetui_core.preflight.workload import (
     sampled_tokens,
 )
 from finetui_core.train.as_on_cuda import AsOnCuda
-from finetui_core.train.attention import attention
 from finetui_core.train.checkpoint import trainable
 from finetui_core.train.evaluation import inference
 from finetui_core.train.fake_model import build, has_kinds_of_layers, make_fake
 from finetui_core.train.fake_quantized import quantize
-from finetui_core.train.forward import Layout, Pass, attention_for, summed_loss
+from finetui_core.train.forward import Layout, Pass, running, summed_loss
 from finetui_core.train.fused.dropout import draw_places
+from finetui_core.train.fused.last_layer import narrow_last_layer
 from finetui_core.train.fused.norm import fuse_norms
 from finetui_core.train.fused.seam import fuse
 from finetui_core.train.live_memory import LiveMemory
@@ -134,6 +134,7 @@ def parts_of(work: Workload, documents: Documents, layout: Layout, layers: int) 
         fuse(model, _zeros_on(work.device_kind))
     else:
         fuse_norms(model)
+        narrow_last_layer(causal_model(model))
     memory = LiveMemory()
     try:
         with FakeTensorMode(), memory:
@@ -221,7 +222,7 @@ def _evaluate(
     memory.begin("evaluate")
     if documents.evaluate:
         one = longest_pass(documents.evaluate, documents.evaluate_supervised, layout)
-        with autocast(dtype), inference(model), attention(inner, attention_for(inner, one)):
+        with autocast(dtype), inference(model), running(inner, one):
             summed_loss(inner, one, own_head=layout.own_head)
     memory.begin("sample")
     prompts, width = sampled_tokens(work)
@@ -243,7 +244,7 @@ def step(
     inner = causal_model(model)
     memory.begin("forward")
     model.train()
-    with attention(inner, attention_for(inner, one)):
+    with running(inner, one):
         with autocast(dtype):
             loss = loss_of(inner, one, own_head=layout.own_head)
         scaled = loss / max(1, len(one.targets))

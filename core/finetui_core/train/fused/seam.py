@@ -5,11 +5,13 @@ from collections.abc import Callable
 import torch
 
 from finetui_core.train.fused.dropout import draw_zeros
+from finetui_core.train.fused.last_layer import narrow_forward, narrow_last_layer
 from finetui_core.train.fused.linear import fuse_linears, linear_forward
 from finetui_core.train.fused.lora import adapted_forward, fuse_adapters
 from finetui_core.train.fused.norm import fuse_norms, norm_forward
+from finetui_core.train.model import causal_model
 
-_FORMS = (adapted_forward, linear_forward, norm_forward)
+_FORMS = (adapted_forward, linear_forward, norm_forward, narrow_forward)
 
 
 def fuse(model: torch.nn.Module, draw: Callable[[torch.Tensor, float], torch.Tensor] = draw_zeros) -> str:
@@ -20,7 +22,9 @@ def fuse(model: torch.nn.Module, draw: Callable[[torch.Tensor, float], torch.Ten
     """
     fuse_adapters(model, draw)
     fuse_linears(model)
-    return "; ".join(fuse_norms(model))
+    notes = fuse_norms(model)
+    narrow_last_layer(causal_model(model))
+    return "; ".join(notes)
 
 
 def unfuse(model: torch.nn.Module) -> None:

@@ -331,6 +331,12 @@ def test_a_pass_without_a_supervised_token_has_no_loss_and_no_gradient(rows: Any
         assert not any(gradient.any() for gradient in gradients.values())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("architecture", CONFIGS)
+def test_the_last_mlp_is_known_in_every_type(architecture: str, dtype: torch.dtype) -> None:
+    assert narrow_last_layer(build(architecture).to(dtype))
+
+
 def test_an_mlp_that_mixes_positions_runs_everywhere() -> None:
     model = build("llama")
     mlp = model.model.layers[-1].mlp

@@ -24,9 +24,10 @@ class Field(Input):
         if event.is_printable:
             return
         bound = self.screen.active_bindings.get(event.key)
-        if bound is not None and bound.enabled:
+        if bound is None or not bound.enabled:
+            return
+        if await self.app.run_action(bound.binding.action, bound.node):  # else the next in line is asked by the app
             event.stop().prevent_default()
-            await self.app.run_action(bound.binding.action, bound.node)
 
     def on_resize(self) -> None:
         if self.cursor_at_end:

@@ -1,7 +1,7 @@
 """Memory that a training step on a processor frees stays with the process.
 
 glibc hands back what is freed of a large block, so that the next step gets new pages, each of which the kernel clears
-first: a twentieth of a step. `mallopt(3)`, https://man7.org/linux/man-pages/man3/mallopt.3.html
+first: a thirtieth to a twentieth of a step. `mallopt(3)`, https://man7.org/linux/man-pages/man3/mallopt.3.html
 """
 
 import ctypes

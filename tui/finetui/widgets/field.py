@@ -26,7 +26,7 @@ class Field(Input):
         bound = self.screen.active_bindings.get(event.key)
         if bound is None or not bound.enabled:
             return
-        if await self.app.run_action(bound.binding.action, bound.node):  # else the next in line is asked by the app
+        if await self.app.run_action(bound.binding.action, bound.node):  # else the app asks the next in line
             event.stop().prevent_default()
 
     def on_resize(self) -> None:

@@ -10,6 +10,7 @@ from textual.widgets import Input
 from tui_screen import settle
 
 from finetui.app import Studio
+from finetui.closing import close
 from finetui.screens.ask import Ask
 
 
@@ -56,3 +57,22 @@ async def test_a_path_that_is_typed_and_accepted_at_once_is_the_answer(tmp_path:
         together(pilot, "x", "escape")
         await settle(pilot)
         assert answers == [None]
+
+
+@pytest.mark.parametrize("key", ["escape", "enter"])
+async def test_a_key_pressed_twice_answers_once_and_ends_nothing(tmp_path: Path, key: str) -> None:
+    async with Studio(tmp_path).run_test(size=(80, 24)) as pilot:
+        answers = await asked(pilot, "old")
+        together(pilot, key, key, key)
+        await settle(pilot)
+        assert len(answers) == 1 and len(pilot.app.screen_stack) == 1
+
+
+async def test_a_screen_is_left_once(tmp_path: Path) -> None:
+    async with Studio(tmp_path).run_test(size=(80, 24)) as pilot:
+        answers = await asked(pilot, "old")
+        asking = pilot.app.screen
+        close(asking, "first")
+        close(asking, "second")
+        await settle(pilot)
+        assert answers == ["first"] and len(pilot.app.screen_stack) == 1

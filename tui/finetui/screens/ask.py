@@ -8,6 +8,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.text import wrapped
 from finetui.widgets.field import Field
 from finetui.widgets.key_bar import KeyBar
@@ -60,10 +61,10 @@ class Ask(ModalScreen[str | None]):
             fault.styles.height = len(rows)
             fault.show(rows)
         else:
-            self.dismiss(text)
+            close(self, text)
 
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        close(self, None)
 
     def action_complete(self) -> None:
         field = self.query_one(Input)

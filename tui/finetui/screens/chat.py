@@ -15,6 +15,7 @@ from finetui.actions import bindings
 from finetui.chat_link import ChatLink
 from finetui.chat_rows import Seen, Transcript, prompt_rows
 from finetui.chat_words import foot_rows, settings_row, title_row
+from finetui.closing import close
 from finetui.lines_of import Rows
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
@@ -388,7 +389,7 @@ class ChatScreen(Screen[None]):
             self._studio.notice("export: there is no run here whose weights are known", "warning")
 
     def action_back(self) -> None:
-        self.app.pop_screen()
+        close(self)
 
     @property
     def _studio(self) -> "Studio":

@@ -7,6 +7,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.text import pad
 from finetui.widgets.choices import Choices
 from finetui.widgets.key_bar import KeyBar
@@ -46,10 +47,10 @@ class Choose(ModalScreen[str | None]):
         self.action_accept()
 
     def action_accept(self) -> None:
-        self.dismiss(self._answers[self.query_one(Choices).cursor][0])
+        close(self, self._answers[self.query_one(Choices).cursor][0])
 
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        close(self, None)
 
     def action_down(self) -> None:
         self.query_one(Choices).move(1)

@@ -8,6 +8,7 @@ from textual.containers import Container
 from textual.screen import Screen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.compare_answers import (
     COLUMNS,
     MARKS,
@@ -184,7 +185,7 @@ class AnswersScreen(Screen[None]):
         self.query_one(Pager).action_page_up()
 
     def action_back(self) -> None:
-        self.app.pop_screen()
+        close(self)
 
     @property
     def _studio(self) -> "Studio":

@@ -11,6 +11,7 @@ from textual.worker import get_current_worker
 
 from finetui import launching
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.compare_starting import Planned, Wanted, arms_of, documents_path, plan
 from finetui.compare_words import arm_name, detectable_words, excluded_words
 from finetui.text import pad, wrapped
@@ -130,7 +131,7 @@ class ComparePlan(ModalScreen[Wanted | None]):
 
     def action_accept(self) -> None:
         if self._planned is not None and self._planned.plan is not None:
-            self.dismiss(Wanted(self._planned, arms_of(self._names, self._left_out)))
+            close(self, Wanted(self._planned, arms_of(self._names, self._left_out)))
 
     def on_choices_clicked(self) -> None:
         self.action_in_or_out()
@@ -161,4 +162,4 @@ class ComparePlan(ModalScreen[Wanted | None]):
         self.query_one(Choices).move(-1)
 
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        close(self, None)

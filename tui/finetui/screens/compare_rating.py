@@ -7,6 +7,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.compare_answers import beside, marked, question, text_block
 from finetui.compare_folder import Compared
 from finetui.compare_ratings import Blind, Ratings
@@ -164,7 +165,7 @@ class RatingScreen(Screen[None]):
         self.query_one(Pager).action_page_up()
 
     def action_back(self) -> None:
-        self.app.pop_screen()
+        close(self)
 
     @property
     def _studio(self) -> "Studio":

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.compare_asking import ask_to_begin, ask_to_compare, ask_to_stop
 from finetui.compare_folder import UNDER_WAY, Compared
 from finetui.compare_list import name_of, run_of
@@ -240,7 +241,7 @@ class ComparisonScreen(Screen[None]):
         if self.has_class("-reading"):
             self._turn_to("reasons", alone=False)
         else:
-            self.app.pop_screen()
+            close(self)
 
     @property
     def _studio(self) -> "Studio":

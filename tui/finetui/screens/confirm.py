@@ -4,6 +4,7 @@ from textual.app import ComposeResult
 from textual.screen import ModalScreen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
 
@@ -22,7 +23,7 @@ class Confirm(ModalScreen[bool]):
         yield KeyBar(("confirm",))
 
     def action_yes(self) -> None:
-        self.dismiss(True)
+        close(self, True)
 
     def action_no(self) -> None:
-        self.dismiss(False)
+        close(self, False)

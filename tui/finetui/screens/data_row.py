@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.data_check import Check
 from finetui.data_child import TokenServer
 from finetui.data_file import DataFile, row_of
@@ -81,7 +82,7 @@ class RowScreen(Screen[int]):
 
     def action_back(self) -> None:
         if not self.query_one(Pager).leave_search():
-            self.dismiss(self.number)
+            close(self, self.number)
 
     def action_tokens(self) -> None:
         self._turn_to("tokens")

@@ -7,6 +7,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 
 from finetui.actions import SCOPES, actions_of, bindings, keys_of
+from finetui.closing import close
 from finetui.text import pad
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines, wrapped_row
@@ -39,7 +40,7 @@ class Help(ModalScreen[None]):
         return lines
 
     def action_close(self) -> None:
-        self.dismiss()
+        close(self)
 
     def action_down(self) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=1, animate=False)

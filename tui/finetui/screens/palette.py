@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from finetui.actions import actions_of, bindings, keys_of
+from finetui.closing import close
 from finetui.text import pad
 from finetui.widgets.choices import Choices
 from finetui.widgets.field import Field
@@ -67,7 +68,7 @@ class Palette(ModalScreen[Choice | None]):
 
     def action_run(self) -> None:
         if self._found:
-            self.dismiss(self._found[self.query_one(Choices).cursor])
+            close(self, self._found[self.query_one(Choices).cursor])
 
     def action_down(self) -> None:
         self.query_one(Choices).move(1)
@@ -76,7 +77,7 @@ class Palette(ModalScreen[Choice | None]):
         self.query_one(Choices).move(-1)
 
     def action_close(self) -> None:
-        self.dismiss(None)
+        close(self, None)
 
 
 def choices_of(

@@ -5,6 +5,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.lines_of import Rows
 from finetui.widgets.key_bar import KeyBar
 from finetui.widgets.lines import Lines
@@ -38,8 +39,8 @@ class Plan(ModalScreen[bool]):
         pager.focus()
 
     def action_accept(self) -> None:
-        self.dismiss(True)
+        close(self, True)
 
     def action_close(self) -> None:
         if not self.query_one(Pager).leave_search():
-            self.dismiss(False)
+            close(self, False)

@@ -10,6 +10,7 @@ from textual.screen import Screen
 
 from finetui import hosted_rows, states
 from finetui.actions import actions_of, bindings, key_name
+from finetui.closing import close
 from finetui.followed import Followed
 from finetui.last_words import EXPLAINED, last_words
 from finetui.meter_rows import alarm_row
@@ -89,7 +90,7 @@ class RunScreen(Screen[None]):
 
     def action_back(self) -> None:
         if not self.query_one(Pager).leave_search():
-            self.app.pop_screen()
+            close(self)
 
     def action_charts(self) -> None:
         self._show_panel("charts")

@@ -7,6 +7,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from finetui.actions import bindings
+from finetui.closing import close
 from finetui.lines_of import Rows
 from finetui.text import safe
 from finetui.widgets.key_bar import KeyBar
@@ -44,7 +45,7 @@ class Told(ModalScreen[None]):
 
     def action_close(self) -> None:
         if not self.query_one(Pager).leave_search():
-            self.dismiss()
+            close(self)
 
     def action_copy(self) -> None:
         cast("Studio", self.app).copy(safe(self._text, keep="\n"))

@@ -170,8 +170,11 @@ class _Whole:
             getattr(whole, name).extend(getattr(part, name))
         for row, number in zip(part.blank_rows, part.blank_counts, strict=True):
             self.blank_lines += number
-            whole.blank_rows.append(before + row)
-            whole.blank_counts.append(self.blank_lines)
+            if whole.blank_rows and whole.blank_rows[-1] == before + row:
+                whole.blank_counts[-1] = self.blank_lines  # a part ended between two blank lines
+            else:
+                whole.blank_rows.append(before + row)
+                whole.blank_counts.append(self.blank_lines)
         for rule, rows in part.found.items():
             whole.found.setdefault(rule, array("I")).extend(before + row for row in rows)
             kept = self.examples.setdefault(rule, [])

@@ -69,7 +69,7 @@ def work(paths, output, inexact=False):
     output.metric({"step": STEP + attempt - 1 if MOVES else STEP, "loss": 1.0, "step_seconds": 0.1})
     output.beat(step=STEP, phase="training", total_steps=1000)
     (paths.root / "children").write_text(" ".join(map(str, children() if CHILDREN else [])))
-    (paths.root / f"at_work_{attempt}").touch()
+    at_work = (paths.root / f"at_work_{attempt}").touch
     BODY
 
 trainer._train = work
@@ -78,7 +78,7 @@ sys.argv = ["trainer", os.environ["RUN"], "--attempt", str(attempt)]
 sys.exit(trainer.main())
 """
 WAITS = "time.sleep(600)"
-DEAF = "for one in (15, 2): signal.signal(one, signal.SIG_IGN)\n    " + WAITS
+DEAF = "for one in (15, 2): signal.signal(one, signal.SIG_IGN)\n    at_work()\n    " + WAITS
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,12 @@ def eventually(condition: Callable[[], Any], within: float = 240.0) -> Any:
 
 
 def trainer_code(body: str, *, children: bool = False, moves: bool = False) -> str:
-    """The program of a trainer that does `body`; with `moves` each attempt comes a step further."""
+    """The program of a trainer that does `body`; with `moves` each attempt comes a step further.
+
+    A body that is at work only after something else says so itself, by `at_work()`.
+    """
     settings = {"STEP": STEP, "CHILDREN": children, "MOVES": moves}
-    code = TRAIN.replace("BODY", body)
+    code = TRAIN.replace("BODY", body if "at_work()" in body else f"at_work()\n    {body}")
     return "\n".join(f"{name} = {value!r}" for name, value in settings.items()) + code
 
 

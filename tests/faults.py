@@ -1,4 +1,4 @@
-"""A disk that fails on purpose: the n-th call of one kind, by this thread, on files below some folders.
+"""A disk that fails on purpose: the n-th call of one kind, by this process, on files below some folders.
 
 The code under test runs as it is; only `os` is shimmed. What a library writes by other means (its own C or Rust)
 is not seen here: a checkpoint is written by our own code alone, which `test_train_saving.py` proves by its bytes.
@@ -6,7 +6,6 @@ is not seen here: a checkpoint is written by our own code alone, which `test_tra
 
 import errno
 import os
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -79,14 +78,14 @@ def _path_of(target: Any, directory: int | None) -> str:
 
 @contextmanager
 def faulty(places: Sequence[Path], fault: Fault | None = None) -> Iterator[Disk]:
-    """Within the block, `fault` strikes what this thread does below `places`; without one, calls are only counted."""
-    disk, here = Disk(places, fault), threading.get_ident()
+    """Within the block, `fault` strikes what is done below `places`; without one, calls are only counted."""
+    disk = Disk(places, fault)
     real = {call: getattr(os, call) for call in CALLS}
 
     def shim(call: str) -> Callable[..., Any]:
         def called(target: Any, *arguments: Any, **named: Any) -> Any:
             directory = named.get("dir_fd", named.get("src_dir_fd"))
-            if threading.get_ident() != here or not disk.watches(target, directory) or not disk.strikes(call):
+            if not disk.watches(target, directory) or not disk.strikes(call):
                 return real[call](target, *arguments, **named)
             assert fault is not None
             if fault.error == SHORT:

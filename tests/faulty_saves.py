@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faults import Fault, faulty
-from finetui_core.runs.checkpoints import Checkpoint, newest_valid
+from finetui_core.runs.checkpoints import Checkpoint, newest_valid, published
 from finetui_core.runs.paths import RunPaths
 
 
@@ -69,10 +69,11 @@ class Listening:
 
 
 def with_faults(faults: Iterator[Fault], ledger: Ledger) -> Any:
-    """A save that meets the next fault; once there are no more, saves go well."""
+    """A save that meets the next fault where older checkpoints are there to be deleted; all others go well."""
 
     def save(real: Any, session: Any, progress: Any, output: Any, reason: str) -> bool:
-        fault = next(faults, None)
+        older = published(session.paths.checkpoints)
+        fault = next(faults, None) if len(older) >= session.recipe.save.total_limit else None
         if fault is None:
             return bool(real(session, progress, output, reason))
         before, _ = newest_valid(session.paths.checkpoints)

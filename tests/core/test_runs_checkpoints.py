@@ -1,5 +1,6 @@
 """A checkpoint is there whole or not at all, and a changed byte is noticed."""
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from damage import KINDS, Damage, try_damage
 from faults import ERRORS, Fault, every_fault, faulty
+from finetui_core.runs import manifest
 from finetui_core.runs.checkpoints import (
     MANIFEST,
     Checkpoint,
@@ -113,6 +115,23 @@ def test_a_kill_while_one_is_replaced_leaves_one_of_the_two(
     assert checkpoint is not None and not skipped
     assert (checkpoint.path / "model.safetensors").read_bytes() == b"old"
     assert names(run) == ["step-000001"]
+
+
+def test_what_the_disk_refuses_of_a_part_is_refused_of_the_whole(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts are flushed by a thread of their own while the next ones are written."""
+    monkeypatch.setattr(manifest, "_FLUSH_EVERY", 64)
+    files = {"model.safetensors": [b"w" * 64] * 4}
+    for index in range(5):  # four parts, and the file
+        with (
+            faulty([run], Fault("fsync", index, errno.EIO)) as disk,
+            pytest.raises(OSError, match="Input/output"),
+        ):
+            publish(run, 1, files, {})
+        assert disk.struck == 1 and names(run) == []
+    made = publish(run, 1, files, {})
+    assert read(made.path) == made and made.bytes == 256
 
 
 @pytest.mark.parametrize("lasting", [False, True])

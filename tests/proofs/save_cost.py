@@ -4,7 +4,7 @@
 
 Real trainings of all weights of a random model; a save is measured from the weights in memory to the last checkpoint
 deleted: hash, write, flush, rename, pointers, prune. "Bare" is what writing and flushing as many bytes takes on the
-same disk without any of that.
+same disk without any of that, the median of five.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--megabytes", type=int, nargs="+", default=[40, 400])
-    parser.add_argument("--count", type=int, default=8, help="saves of each size")
+    parser.add_argument("--count", type=int, default=24, help="saves of each size")
     parser.add_argument("--folder", type=Path, help="where to write (the folder for temporary files)")
     options = parser.parse_args()
     failed = 0
@@ -47,7 +47,7 @@ def measure(folder: Path, megabytes: int, count: int) -> int:
     size = saves[-1]["bytes"] / 1e6
     each = [1000 * save["seconds"] / size for save in saves]
     share = median(save["seconds"] for save in saves) / (60 * SaveOptions().minutes)
-    bare = write_bare(folder / "bare", saves[-1]["bytes"])
+    bare = median(write_bare(folder / f"bare{number}", saves[-1]["bytes"]) for number in range(5))
     print(
         f"| {len(saves)} saves of {size:.0f} MB | median {median(each):.2f}, most {max(each):.2f} ms/MB "
         f"(bare {1000 * bare / size:.2f}) | {share:.2%} of the time at {SaveOptions().minutes:g} minutes |"

@@ -87,13 +87,15 @@ def run_of(recipe: Path, steps: int) -> RunPaths:
 
 def train_with(recipe: Path, faults: list[Fault]) -> Ledger:
     """Train twice, undisturbed and with the faults; what was broken."""
-    steps, ledger = len(faults) + 2, Ledger()
+    steps, ledger = 2 * len(faults) + 5, Ledger()  # those between two faults go well, see with_faults
     undisturbed, disturbed = run_of(recipe, steps), run_of(recipe, steps)
     assert train_here(undisturbed) == 0
     with saves_replaced(with_faults(iter(faults), ledger)):
         code = train_here(disturbed)
     if code != 0 or events(disturbed, "finished")[0]["reason"] != "completed":
         ledger.broken.append(f"the run ended with exit code {code}")
+    if ledger.faults != len(faults):
+        ledger.broken.append(f"only {ledger.faults} of {len(faults)} faults were tried")
     if curve(disturbed) != curve(undisturbed):
         ledger.broken.append("the curves differ")
     if weights(disturbed) != weights(undisturbed):

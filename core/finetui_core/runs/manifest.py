@@ -25,8 +25,8 @@ _PIECE = 4 << 20
 """Bytes hashed and written at a time."""
 _AHEAD = 8
 """Pieces that may be written but not yet hashed: more would hold copies of a GPU's tensors in memory."""
-_FLUSH_EVERY = 64 << 20
-"""Bytes after which the disk begins to work while the next ones are hashed."""
+_FLUSH_EVERY = 32 << 20
+"""Bytes that the disk is given while the next ones are written and hashed."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -151,26 +151,30 @@ def compare_file(folder: Path, name: str, entry: Entry) -> None:
 def write_sealed(path: Path, content: Iterable[Buffer]) -> Entry:
     """Write a new file to disk and flush it, hashing the bytes from memory meanwhile. Raises OSError.
 
-    A second thread hashes what the first one writes and flushes, so that the time is that of the slower of the two.
+    What one thread writes, a second one hashes and a third one flushes, so that the time is that of the slowest.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags, 0o600)
     digest, size, unflushed = hashlib.sha256(), 0, 0
     hashed: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(1, "hash") as thread:
-        try:
+    flushed: Future[None] | None = None
+    try:
+        with ThreadPoolExecutor(1, "hash") as hashing, ThreadPoolExecutor(1, "flush") as flushing:
             for piece in _pieces(content):
-                hashed.append(thread.submit(digest.update, piece))
+                hashed.append(hashing.submit(digest.update, piece))
                 _write_all(descriptor, piece)
                 size, unflushed = size + len(piece), unflushed + len(piece)
                 if len(hashed) > _AHEAD:
                     hashed.popleft().result()
                 if unflushed >= _FLUSH_EVERY:
-                    os.fsync(descriptor)
-                    unflushed = 0
+                    if flushed is not None:
+                        flushed.result()
+                    flushed, unflushed = flushing.submit(os.fsync, descriptor), 0
+            if flushed is not None:
+                flushed.result()
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    finally:
+        os.close(descriptor)
     return Entry(size, digest.hexdigest())
 
 

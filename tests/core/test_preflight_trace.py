@@ -108,6 +108,7 @@ def test_the_trace_answers_by_phase_and_kind() -> None:
     assert memory.peaks["train"]["activations"] > 0
 
 
+@pytest.mark.slow
 def test_the_trace_is_what_real_training_takes() -> None:
     benchmark = Path(__file__).parents[1] / "benchmarks" / "memory_cpu.py"
     answer = subprocess.run(

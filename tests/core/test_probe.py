@@ -150,7 +150,7 @@ probe(Recipe.model_validate_json(sys.argv[1]), folder=Path(sys.argv[2]))
     [
         (signal.SIGKILL, "caller"),
         pytest.param(signal.SIGTERM, "caller", marks=pytest.mark.slow),
-        (signal.SIGTERM, "probe"),
+        pytest.param(signal.SIGTERM, "probe", marks=pytest.mark.slow),
     ],
 )
 def test_a_kill_in_the_middle_leaves_nothing(

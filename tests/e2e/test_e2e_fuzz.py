@@ -25,7 +25,7 @@ sys.exit(main(["--runs", sys.argv[1]]))
 
 @pytest.mark.parametrize(
     ("screen", "count"),
-    [("log", 1500), ("events", 1500), *(pytest.param(name, 300, marks=pytest.mark.slow) for name in SCREENS)],
+    [("log", 1000), ("events", 1000), *(pytest.param(name, 300, marks=pytest.mark.slow) for name in SCREENS)],
 )
 def test_nothing_of_a_fuzzed_string_is_obeyed(screen: str, count: int) -> None:
     outcome = walk_through(Batch(screen, count, seed=1))

@@ -1,6 +1,6 @@
 """SIGKILL the trainer again and again; the finished run is bitwise that of an undisturbed one.
 
-Here are kills through the real command line, of the trainer and, in the slow set, of its supervisor as well.
+Here are kills through the real command line, of the trainer and of its supervisor as well, all in the slow set.
 tests/proofs/kill_loop.py kills at random moments without the seconds that a command takes to start: `make kills` is
 100 of them.
 """
@@ -69,6 +69,7 @@ def kill_by_command_line(calm: Calm, kills: int, name: str, *, supervisor_too: b
     return paths
 
 
+@pytest.mark.slow
 def test_a_kill_of_the_real_trainer_leaves_no_trace(calm: Calm) -> None:
     paths = kill_by_command_line(calm, 1, "killed", supervisor_too=False, seed=1)
     assert list(differences(paths, calm.paths)) == []

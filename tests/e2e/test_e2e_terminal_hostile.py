@@ -245,7 +245,7 @@ def test_the_commands_on_a_pipe(commands: Path) -> None:
 
 def test_the_commands_on_a_terminal(commands: Path, tmp_path: Path) -> None:
     some = tmp_path / "some.json"
-    some.write_text(json.dumps(json.loads(commands.read_text())[::3]))
+    some.write_text(json.dumps(json.loads(commands.read_text())[::6]))
     with run_on_terminal(["-c", COMMANDS, str(some)], rows=60, columns=200) as terminal:
         assert terminal.wait_for_end(120) == 0, terminal.screen()
         text = terminal.output.decode("utf-8")

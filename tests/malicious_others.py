@@ -231,7 +231,7 @@ RUNS = [
          STATUS, "", (0, 1)),
         ("run.json: nested deeply",
          own_run(lambda r: (r / "run.json").write_text("[" * 1_000_000)), STATUS, "", (2,)),
-        ("recipe: a pipe", in_place("recipe.resolved.json", os.mkfifo), RESUME, "", (1, 2)),
+        ("recipe: a pipe", in_place("recipe.resolved.json", os.mkfifo), RESUME, "no recipe that can be read", (2,)),
         ("checkpoint: files elsewhere",
          checkpoint({"../../../../../outside/secret.txt": {"size": 51, "sha256": "0" * 64}}),
          RESUME, "passed over", (0, 1, 2)),

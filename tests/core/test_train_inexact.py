@@ -119,6 +119,7 @@ def test_whoever_looks_at_the_run_is_told(tmp_path: Path, capsys: pytest.Capture
 def test_the_command_passes_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = write_run(tmp_path)
     asked: list[bool] = []
+    monkeypatch.setattr(resume, "_check_model", lambda *given: None)  # there is none
     monkeypatch.setattr(resume, "start", lambda *given, **named: asked.append(named["inexact"]) or 0)
     for arguments in ([], ["--inexact"]):
         parser = argparse.ArgumentParser()

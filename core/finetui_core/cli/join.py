@@ -14,6 +14,7 @@ from finetui_core.runs.command import hosts
 from finetui_core.runs.node import FULL, start
 from finetui_core.runs.paths import RunPaths, find_run, runs_root
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import content_of
 
 _POLL_SECONDS = 0.5
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _hosts(paths: RunPaths) -> int:
     try:
-        return hosts(msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any]))
+        return hosts(msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any]))
     except (OSError, msgspec.DecodeError) as error:
         hint = "name a folder that ftui made, and that this host sees"
         raise InputError(

@@ -13,6 +13,7 @@ from finetui_core.runs.logind import warning_at_logout
 from finetui_core.runs.mailbox import send
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import content_of
 from finetui_core.runs.supervisor import launch
 from finetui_core.wording import loss, perplexity
 
@@ -50,7 +51,7 @@ def start(
 
 def _say_who_joins(paths: RunPaths) -> None:
     """What to type on the other hosts, and that this one listens for them."""
-    launch = msgspec.json.decode(paths.resolved_recipe.read_bytes()).get("launch", {})
+    launch = msgspec.json.decode(content_of(paths.resolved_recipe)).get("launch", {})
     others = int(launch.get("nnodes", 1)) - 1
     if others > 0:
         where = "the other host" if others == 1 else f"each of the {others} other hosts"

@@ -17,6 +17,7 @@ from finetui_core.hosted.ends import job_is_over
 from finetui_core.hosted.record import place_of, read_record
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import newest_valid
+from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths, find_run, runs_root
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.records import Queued, content_of, read_small
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
         if (record := read_record(paths)) is not None:
             place_of(record)  # says at once that the key is missing
         return follow_run(paths, detach=options.detach, as_json=options.json)
+    require_own(paths)
     _check_model(paths, options.consent_remote_code)
     checkpoint, skipped = newest_valid(paths.checkpoints)
     for one in skipped:
@@ -88,8 +90,11 @@ def _check_model(paths: RunPaths, consent: str | None) -> None:
     """Raise InputError where the run's model must not be read, or brings code that this user does not agree to."""
     try:
         recipe = Recipe.model_validate_json(content_of(paths.resolved_recipe))
-    except (OSError, ValueError):
-        return  # the trainer says what is wrong with it
+    except (OSError, ValueError) as error:
+        hint = f"Start a new run from the recipe that it was made of: ftui train {paths.recipe}"
+        raise InputError(
+            Problem("the run has no recipe that can be read", str(paths.resolved_recipe), hint)
+        ) from error
     consent_to(recipe, consent)
     check_model(recipe)
 

@@ -17,6 +17,7 @@ from finetui_core.errors import InputError
 from finetui_core.runs import exit_codes
 from finetui_core.runs.command import child_environment
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.records import content_of
 
 
 def start_ahead(paths: RunPaths, *, accept_errors: bool) -> None:
@@ -47,7 +48,7 @@ def main() -> int:
     from finetui_core.data.reading import read_with
     from finetui_core.recipe.options import Recipe
 
-    recipe = Recipe.model_validate_json(RunPaths(options.run).resolved_recipe.read_bytes())
+    recipe = Recipe.model_validate_json(content_of(RunPaths(options.run).resolved_recipe))
     if recipe.model.trust_remote_code:
         return exit_codes.DONE  # whose consent the trainer looks at first
     try:

@@ -17,6 +17,7 @@ from finetui_core.recipe.options import Recipe
 from finetui_core.recipe.presets import PLACEHOLDERS, preset_text
 from finetui_core.recipe.table import option_table
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.records import content_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def recipe_side(source: Path | str) -> Side:
 def run_side(paths: RunPaths) -> Side:
     """What a run was started with. Raises InputError for a run of another trainer, or where it cannot be read."""
     try:
-        recipe = Recipe.model_validate(json.loads(paths.resolved_recipe.read_bytes()))
-        values = tomli.loads(paths.recipe.read_text(encoding="utf-8"))
+        recipe = Recipe.model_validate(json.loads(content_of(paths.resolved_recipe)))
+        values = tomli.loads(content_of(paths.recipe).decode())
     except (OSError, ValueError, ValidationError) as error:
         problem = Problem("this run has no recipe that can be read", str(paths.root), "compare another one")
         raise InputError(problem) from error

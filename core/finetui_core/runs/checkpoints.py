@@ -168,7 +168,7 @@ def best_or_newest(paths: RunPaths) -> Checkpoint:
     Raises InputError where there is none that can be trusted; a damaged best one is not replaced by another.
     """
     try:
-        best = paths.checkpoints / paths.best.read_text(encoding="utf-8").strip()
+        best = paths.checkpoints / content_of(paths.best).decode().strip()
     except (OSError, ValueError):
         best = None
     if best is not None and _NAME.fullmatch(best.name) and best.is_dir():

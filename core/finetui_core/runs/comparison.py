@@ -15,6 +15,7 @@ from finetui_core.recipe.table import option_table
 from finetui_core.runs.liveness import LIVE
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import content_of
 
 SEED = "train.seed"
 _OTHER_ROWS = frozenset(
@@ -98,7 +99,7 @@ def compare_runs(runs: Sequence[RunPaths]) -> Comparison:
 def _recipe(paths: RunPaths) -> Recipe:
     """As it was given, so that what a run decides by itself does not count as a difference."""
     try:
-        text = paths.recipe.read_text(encoding="utf-8")
+        text = content_of(paths.recipe).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(Problem("this run has no recipe that can be read", str(paths.root))) from error
     return check_recipe(text, str(paths.recipe), Path("/")).recipe

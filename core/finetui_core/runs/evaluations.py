@@ -7,10 +7,13 @@ import numpy as np
 
 from finetui_core.files import private_folder, write_atomically
 from finetui_core.runs.paths import RunPaths, step_of
+from finetui_core.runs.records import content_of
 from finetui_core.train.meters.figures import Measured, Overlaps, RowLosses
 
 Number = float | None
 """JSON has no number that is not finite: it is null there."""
+
+_LARGEST = 1 << 28  # bytes: those of some ten million rows
 
 
 class Losses(msgspec.Struct, frozen=True):
@@ -66,7 +69,7 @@ def kept_evaluations(paths: RunPaths, until: int) -> list[Evaluation]:
         if step is None or step > until:
             continue
         try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Evaluation))
+            found.append(msgspec.json.decode(content_of(path, _LARGEST), type=Evaluation))
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             continue
     return sorted(found, key=lambda one: one.step)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from finetui_core.runs.paths import RunPaths
-from finetui_core.runs.records import Attempt, read_small
+from finetui_core.runs.records import Attempt, content_of, read_small
 
 ROWS, PASSES = "per_device_train_batch_size", "gradient_accumulation_steps"
 
@@ -47,7 +47,7 @@ def kept_sizes(paths: RunPaths) -> Sizes | None:
 def resolved_recipe(paths: RunPaths) -> dict[str, Any]:
     """recipe.resolved.json as it now is, which the trainer completes; empty where it cannot be read."""
     try:
-        return msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
+        return msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any])
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return {}
 

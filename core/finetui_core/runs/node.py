@@ -30,7 +30,7 @@ from finetui_core.runs.lock import take_file_lock
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import process_identity
 from finetui_core.runs.reader import RunView
-from finetui_core.runs.records import Attempt, End, NodeEnd, read_small
+from finetui_core.runs.records import Attempt, End, NodeEnd, content_of, read_small
 from finetui_core.runs.writer import RecordFile, attempt_of_this_process
 from finetui_core.secrets import redact_output
 
@@ -189,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     redact_output()
     paths = RunPaths(options.run)
-    resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
+    resolved = msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any])
     for node in range(1, hosts(resolved)):
         lock = take_file_lock(paths.node_lock(node))
         if lock is not None:

@@ -22,7 +22,7 @@ from finetui_core.runs.lock import is_locked, take_file_lock
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import boot_id, host_name
 from finetui_core.runs.queue import BUSY, QueuePaths, Waiting, is_paused, remove, waiting, waiting_run
-from finetui_core.runs.records import Attempt, read_small
+from finetui_core.runs.records import Attempt, content_of, read_small
 from finetui_core.runs.supervisor import launch
 from finetui_core.secrets import redact_output
 
@@ -89,7 +89,7 @@ def _taken(paths: RunPaths, every: Sequence[str]) -> set[str]:
 def _processes(paths: RunPaths) -> int:
     """How many processes the run trains with, each on a GPU of its own."""
     try:
-        resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes())
+        resolved = msgspec.json.decode(content_of(paths.resolved_recipe))
         return max(1, int(resolved["launch"]["nproc_per_node"]))
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError):
         return 1

@@ -23,6 +23,7 @@ from finetui_core.runs.command import ENDPOINT, FIRST_NODE, child_environment, h
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name
 from finetui_core.runs.reader import RunView
+from finetui_core.runs.records import content_of
 from finetui_core.runs.slurm import requeue
 
 _FIRST_PORT, _PORTS = 15_000, 15_000
@@ -60,7 +61,7 @@ def run_job(paths: RunPaths, environment: Mapping[str, str], signals: Signals) -
     if view.state.state == "finished":
         _say(f"{paths.id} is finished: {view.state.reason}")
         return 0
-    resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
+    resolved = msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any])
     others = _start_others(paths, hosts(resolved) - 1, environment)
     supervisor = subprocess.Popen(_supervisor_of(paths), stdin=subprocess.DEVNULL, env=environment)
     signals.supervisor = supervisor
@@ -129,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signals = Signals()
     signals.listen()
     paths = RunPaths(options.run)
-    resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
+    resolved = msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any])
     endpoint = resolved.get("launch", {}).get("rdzv_endpoint")
     return run_job(paths, environment_of(os.environ, endpoint), signals)
 

@@ -34,7 +34,7 @@ from finetui_core.runs.mailbox import refuse_all
 from finetui_core.runs.ownership import require_own
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.pidfd import hold_child, let_go
-from finetui_core.runs.records import Attempt, End, Queued, read_small
+from finetui_core.runs.records import Attempt, End, Queued, content_of, read_small
 from finetui_core.runs.restarts import DEFAULT_RESTARTS, Death, Rules
 from finetui_core.runs.trouble import TroubleFinder
 from finetui_core.runs.watching import FORWARDED, Told, end_group, wait_for_end
@@ -279,7 +279,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     redact_output()
     paths = RunPaths(options.run)
     try:
-        resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
+        resolved = msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any])
         command, environment = trainer_command(paths, resolved), trainer_environment(resolved)
         if options.from_queue_on not in (None, CPU):
             environment["CUDA_VISIBLE_DEVICES"] = options.from_queue_on

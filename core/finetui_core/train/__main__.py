@@ -27,7 +27,7 @@ from finetui_core.runs.halving import Sizes, kept_sizes
 from finetui_core.runs.lock import keep_lock_from_children
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.rate_range import RateRange
-from finetui_core.runs.records import Attempt, read_small
+from finetui_core.runs.records import Attempt, content_of, read_small
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.secrets import redact_output
 from finetui_core.train.last_words import last_words
@@ -124,7 +124,7 @@ def _train(paths: RunPaths, output: Output, inexact: bool) -> int:
     stop = StopSignal()
     stop.listen()
     disable_progress_bar()
-    given = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+    given = Recipe.model_validate_json(content_of(paths.resolved_recipe))
     check_recorded_consent(paths, given)
     recipe = _with_sizes(given, kept_sizes(paths))
     accelerator, processes = start_processes(recipe)

@@ -32,7 +32,7 @@ from finetui_core.runs.liveness import WAITING, signal_name
 from finetui_core.runs.mailbox import finish, pending
 from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import host_name
-from finetui_core.runs.records import NodeEnd, read_small
+from finetui_core.runs.records import NodeEnd, content_of, read_small
 from finetui_core.runs.tail import read_records
 from finetui_core.runs.writer import Heartbeat, RunWriter
 from finetui_core.secrets import redact_output
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.umask(0o077)
     redact_output()
     paths = RunPaths(options.run.absolute())
-    resolved = msgspec.json.decode(paths.resolved_recipe.read_bytes(), type=dict[str, Any])
+    resolved = msgspec.json.decode(content_of(paths.resolved_recipe), type=dict[str, Any])
     launch = resolved.get("launch", {})
     group = Group(
         options.node,

@@ -31,6 +31,7 @@ from finetui_core.preflight.probe import Line
 from finetui_core.recipe.options import Recipe
 from finetui_core.runs.checkpoints import publish
 from finetui_core.runs.paths import RunPaths
+from finetui_core.runs.records import content_of
 from finetui_core.train.checkpoint import Progress, state_files, trainable
 from finetui_core.train.evaluation import Processes
 from finetui_core.train.heaviest import heaviest_pass, heaviest_steps
@@ -83,7 +84,7 @@ def main() -> int:
         signal.signal(number, _stop)
     threading.Thread(target=_end_with_parent, args=(paths.root,), daemon=True).start()
     try:
-        recipe = Recipe.model_validate_json(paths.resolved_recipe.read_bytes())
+        recipe = Recipe.model_validate_json(content_of(paths.resolved_recipe))
         say(Line(probed=measure(paths, recipe, lambda phase: say(Line(phase=phase)))))
     except InputError as error:
         say(Line(problems=tuple((one.what, one.where, one.hint) for one in error.problems)))

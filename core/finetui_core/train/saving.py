@@ -8,6 +8,7 @@ from pathlib import Path
 from finetui_core.files import write_atomically
 from finetui_core.runs.checkpoints import Checkpoint, free_oldest, newest_valid, prune, publish
 from finetui_core.runs.paths import RunPaths, step_name
+from finetui_core.runs.records import content_of
 from finetui_core.train.checkpoint import Progress, saved_tensors, state_files
 from finetui_core.train.nonfinite import nonfinite_state
 from finetui_core.train.nonfinite_words import refusal
@@ -141,7 +142,7 @@ def kept_for_best(session: Session, progress: Progress) -> frozenset[str]:
         return frozenset()
     names = {step_name(progress.best_step)}
     with suppress(OSError, ValueError):
-        names.add(session.paths.best.read_text(encoding="utf-8").strip())
+        names.add(content_of(session.paths.best).decode().strip())
     return frozenset(names)
 
 

@@ -20,6 +20,17 @@ MODELS: Mapping[str, Mapping[str, Any]] = {
         "max_position_embeddings": 2048,
         "tie_word_embeddings": True,
     },
+    "gpt2-30m": {
+        "model_type": "gpt2",
+        "n_embd": 384,
+        "n_layer": 6,
+        "n_head": 6,
+        "n_positions": 1024,
+        "vocab_size": 50_257,
+        "attn_pdrop": 0.0,
+        "embd_pdrop": 0.0,
+        "resid_pdrop": 0.0,
+    },
     "gpt2-124m": {
         "model_type": "gpt2",
         "n_embd": 768,

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,9 +205,21 @@ def in_tmux(arguments: list[str]) -> Iterator[Tmux]:
 def attack_tmux(paths: RunPaths, viewer: str, chance: random.Random) -> Trial:
     attempt = attempt_of(paths)
     assert attempt is not None
-    with in_tmux(viewers(paths)[viewer]):
+    with in_tmux(viewers(paths)[viewer]) as tmux:
         time.sleep(0.2 + chance.random())  # at any moment of the viewer's start and life
+    try:
+        eventually(lambda: not any(within(tmux)), "the viewer ends with its terminal")
+    except AssertionError as error:
+        return Trial(viewer, TMUX, str(error))
     return Trial(viewer, TMUX, advances(paths, attempt.pid))
+
+
+def within(tmux: Tmux) -> Iterator[psutil.Process]:
+    """What lives and was started in a window of the server."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if f"/{tmux.socket}," in process.environ().get("TMUX", ""):
+                yield process
 
 
 def attack_disk(place: Place, paths: RunPaths) -> Trial:

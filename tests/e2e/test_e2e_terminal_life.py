@@ -177,6 +177,30 @@ def test_a_reading_that_hangs_does_not_hold_it_up(tmp_path: Path) -> None:
         assert_restored(terminal.output)
 
 
+HELD_UP = """
+import sys, threading
+from textual.drivers.linux_driver import LinuxDriver
+from finetui.__main__ import main
+locked = threading.Lock()
+locked.acquire()
+LinuxDriver.write = lambda self, data: (open(sys.argv[2], "w").close(), locked.acquire())
+sys.exit(main(["--runs", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_writing_that_waits_for_ever_does_not_hold_it_up(tmp_path: Path, number: signal.Signals) -> None:
+    """As where Textual's writing thread has ended with the terminal and its queue is full."""
+    write_run(tmp_path, end=None)
+    waits = tmp_path / "waits"
+    with run_on_terminal(["-c", HELD_UP, str(tmp_path), str(waits)], rows=36, columns=120) as terminal:
+        while not waits.exists():
+            terminal.read(0.05)
+        os.kill(terminal.pid, number)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert terminal.code == 128 + number
+
+
 @pytest.mark.parametrize("ignoring", [False, True])
 @pytest.mark.parametrize("opened", [False, True])
 def test_a_closed_terminal_ends_it(tmp_path: Path, opened: bool, ignoring: bool) -> None:

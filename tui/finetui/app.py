@@ -405,20 +405,31 @@ class Studio(App[None]):
             line.show(machine)
 
     def _end_on_signals(self) -> None:
-        """They leave the terminal as it was, like quitting; one that comes early waits for the first screen."""
+        """They leave the terminal as it was, like quitting; one that comes early waits for the first screen.
+
+        The handlers are not asyncio's: those would wait for a loop that writing to a dead terminal may hold up.
+        """
         loop = asyncio.get_running_loop()
+
+        def told(number: int, _: object) -> None:
+            self._end_by_force_later(128 + number)
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self.call_later, self._leave, 128 + number)
+
         for number in SIGNALS:
-            with contextlib.suppress(NotImplementedError, ValueError, RuntimeError):
-                loop.add_signal_handler(number, self._leave, 128 + number)
+            signal.signal(number, told)
 
     def _end_without_terminal(self) -> None:
         """A terminal that closed sends no signal to a process that ignores SIGHUP (nohup)."""
         if not os.isatty(sys.__stdin__.fileno() if sys.__stdin__ else 0):
+            self._end_by_force_later(128 + signal.SIGHUP)
             self._leave(128 + signal.SIGHUP)
 
+    def _end_by_force_later(self, code: int) -> None:
+        """For where a thread that hangs or writing to a dead terminal holds up all else."""
+        end_by_force_later(code, getattr(self._driver, "attrs_before", None), self._keep_unsaved)
+
     def _leave(self, code: int) -> None:
-        """Quit; if a thread that hangs or writing to a dead terminal holds that up, end the process."""
-        end_by_force_later(code, getattr(self._driver, "attrs_before", None))
         self._keep_unsaved()
         self.exit(return_code=code)
 

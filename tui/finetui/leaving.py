@@ -4,13 +4,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_RESORT_SECONDS = 1.2
-_RESTORING_SECONDS = 0.3
+_LAST_SECONDS = 0.3
 _RESTORED = "".join(
     (
         *("\x1b[?2004l", "\x1b[?7h", "\x1b[?2048l"),  # pasting, wrapping, sizes told
@@ -27,20 +27,25 @@ def end_at_once() -> None:
         signal.signal(number, lambda received, _: os._exit(128 + received))
 
 
-def end_by_force_later(code: int, attributes: Sequence[Any] | None) -> None:
+def end_by_force_later(code: int, attributes: Sequence[Any] | None, keep: Callable[[], None]) -> None:
     """End the process if it has not ended by itself soon, as where a thread or the terminal hangs.
 
-    `attributes` are what the terminal had before, as termios gives them.
+    `attributes` are what the terminal had before, as termios gives them; `keep` writes down what is unsaved.
     """
-    last_resort = threading.Timer(LAST_RESORT_SECONDS, _end_by_force, (code, attributes))
+    last_resort = threading.Timer(LAST_RESORT_SECONDS, _end_by_force, (code, attributes, keep))
     last_resort.daemon = True
     last_resort.start()
 
 
-def _end_by_force(code: int, attributes: Sequence[Any] | None) -> None:
-    restoring = threading.Thread(target=_restore, args=(attributes,), daemon=True)
-    restoring.start()
-    restoring.join(_RESTORING_SECONDS)  # a terminal that takes nothing more would hold it for ever
+def _end_by_force(code: int, attributes: Sequence[Any] | None, keep: Callable[[], None]) -> None:
+    last = [
+        threading.Thread(target=keep, daemon=True),
+        threading.Thread(target=_restore, args=(attributes,), daemon=True),
+    ]
+    for one in last:
+        one.start()
+    for one in last:
+        one.join(_LAST_SECONDS)  # a disk or a terminal that takes nothing more would hold it for ever
     os._exit(code)
 
 

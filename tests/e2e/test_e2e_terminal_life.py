@@ -177,6 +177,31 @@ def test_a_reading_that_hangs_does_not_hold_it_up(tmp_path: Path) -> None:
         assert_restored(terminal.output)
 
 
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+def test_it_goes_on_as_before_after_a_stop(tmp_path: Path, number: signal.Signals) -> None:
+    write_run(tmp_path, end=None)
+    with studio(tmp_path, opened=False) as terminal:
+        process = psutil.Process(terminal.pid)
+        threads = process.num_threads()
+        for times in range(1, 4):
+            os.kill(terminal.pid, number)
+            while process.status() != psutil.STATUS_STOPPED:
+                terminal.read(0.02)
+            os.kill(terminal.pid, signal.SIGCONT)
+            while terminal.output.count(b"\x1b[?7l") <= times:  # the last of what it switches on
+                terminal.read(0.02)
+            terminal.settle()
+        assert process.num_threads() == threads
+        terminal.press("?")
+        terminal.wait_for("In a list")
+        for key in ("escape", "q"):
+            terminal.settle()
+            terminal.press(key)
+        assert seconds_until_end(terminal) < MOST_SECONDS
+        assert terminal.code == 0
+        assert_restored(terminal.output)
+
+
 HELD_UP = """
 import sys, threading
 from textual.drivers.linux_driver import LinuxDriver

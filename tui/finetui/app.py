@@ -21,6 +21,7 @@ from finetui.interface import built_in_themes
 from finetui.leaving import SIGNALS, end_by_force_later
 from finetui.machine import Machine
 from finetui.screens.runs import RunsScreen
+from finetui.stopped import go_on_after_stops
 from finetui.text import safe
 from finetui.themes import textual_theme
 from finetui.widgets.key_bar import KeyBar
@@ -128,6 +129,7 @@ class Studio(App[None]):
             self.set_timer(0.2, self._look_at_machine)
             self.set_interval(MACHINE_SECONDS, self._look_at_machine)
         if not self.is_headless:
+            go_on_after_stops(self)
             self.set_interval(TERMINAL_CHECK_SECONDS, self._end_without_terminal)
 
     def open_runs(self, paths: Sequence[Path]) -> None:

@@ -34,9 +34,9 @@ def go_on_after_stops(app: App[Any]) -> None:
         was_told = False
 
     def begin_again(was_told: bool) -> None:
-        if not driver._auto_restart or not os.isatty(
-            driver.fileno
-        ):  # another program has the terminal, or nobody
+        if not driver._auto_restart:  # an editor has the terminal
+            return
+        if not os.isatty(driver.fileno):  # it is gone
             return
         if not was_told:
             driver.suspend_application_mode()

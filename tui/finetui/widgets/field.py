@@ -21,9 +21,9 @@ class Field(Input):
         return safe(value[:MOST_TYPED])
 
     async def on_key(self, event: Key) -> None:
-        if (
-            event.is_printable or not self.screen.is_active
-        ):  # left by the key before: this one is for what is shown now
+        if event.is_printable:
+            return
+        if not self.screen.is_active:  # the key before has left it, and this one is for what is shown now
             return
         bound = self.screen.active_bindings.get(event.key)
         if bound is None or not bound.enabled:

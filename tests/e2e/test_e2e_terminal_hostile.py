@@ -208,9 +208,10 @@ def commands(
     The two ways to watch a run, which take longest, take turns from run to run unless both are asked for.
     """
     folder = tmp_path_factory.mktemp("commands")
-    root = str(all_runs)
+    root, paths = str(all_runs), sorted(all_runs.iterdir())
+    assert len(paths) == len(TEXTS), [path.name for path in paths]
     found = [["runs", "--runs", root], ["runs", "--runs", root, "--json"], ["doctor"], ["settings", "show"]]
-    for number, path in enumerate(sorted(all_runs.iterdir())):
+    for number, path in enumerate(paths):
         found += [["status", str(path)], ["status", str(path), "--json"]]
         watches = [["watch", str(path)], ["watch", str(path), "--json"]]
         found += watches if request.param == "both" else [watches[number % 2]]
@@ -237,10 +238,12 @@ def assert_no_surprise(text: str) -> None:
 def test_the_commands_on_a_pipe(commands: Path) -> None:
     done = subprocess.run([sys.executable, "-c", COMMANDS, str(commands)], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:].decode("utf-8", "replace")
-    for text in (done.stdout.decode("utf-8"), done.stderr.decode("utf-8")):
+    for name, stream in (("stdout", done.stdout), ("stderr", done.stderr)):
+        text = stream.decode("utf-8")
         assert_plain(text.replace("\n", ""), "on a pipe")
         assert_no_surprise(text)
-        assert [number for number in range(len(TEXTS)) if begin(number) not in text] == []
+        missing = [number for number in range(len(TEXTS)) if begin(number) not in text]
+        assert not missing, (name, missing, text[:500], text[-500:])
 
 
 def test_the_commands_on_a_terminal(commands: Path, tmp_path: Path) -> None:

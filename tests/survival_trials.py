@@ -61,7 +61,7 @@ class Place:
 
     @property
     def overrides(self) -> list[str]:
-        return [f"train.max_steps={self.steps}", "save.steps=50", "eval.steps=500"]
+        return [f"train.max_steps={self.steps}", "save.steps=50", "eval.steps=50"]
 
     @property
     def options(self) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 Record = Mapping[str, Any]
 
-ENDED_BY = {"checkpoint": "checkpoint"}
+ENDED_BY = {"checkpoint": "checkpoint", "samples": "samples"}
 """Kinds whose ground is gone once an event of another type comes."""
 _FIELDS = ("kind", "severity", "step", "message", "go_back_to", "remedy")
 

@@ -23,6 +23,8 @@ from finetui_core.runs.paths import RunPaths
 CommandName = Literal["checkpoint", "pause", "resume", "evaluate", "sample", "stop", "abort"]
 COMMANDS: tuple[CommandName, ...] = get_args(CommandName)
 _LONGEST = 4096  # bytes of a command file
+_STUCK: set[str] = set()
+"""Ids of commands that this process has finished and whose files the disk keeps where they are."""
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -67,7 +69,8 @@ def pending(paths: RunPaths) -> list[Command]:
             continue
         found = _read(path)
         if isinstance(found, Command):
-            commands.append(found)
+            if found.id not in _STUCK:
+                commands.append(found)
         else:
             _refuse(paths, path, found)
     return commands
@@ -85,9 +88,11 @@ def asked_to_end(paths: RunPaths) -> Command | None:
 
 
 def finish(paths: RunPaths, command: Command) -> None:
-    """Move a command that was acted upon out of the mailbox."""
-    with suppress(OSError):
+    """Move a command that was acted upon out of the mailbox. If the disk refuses, it waits no more all the same."""
+    try:
         _file(paths, command.id).rename(paths.control_done / f"{command.id}.json")
+    except OSError:
+        _STUCK.add(command.id)
 
 
 def refuse_all(paths: RunPaths, reason: str, but: tuple[str, ...] = ()) -> list[Command]:

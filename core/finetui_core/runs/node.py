@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import psutil
 
-from finetui_core.files import open_private, write_atomically
+from finetui_core.files import open_private
 from finetui_core.hardware.nvml import GpuProbe
 from finetui_core.hardware.sample import sample
 from finetui_core.runs.command import child_environment, hosts, trainer_command, trainer_environment
@@ -31,7 +31,7 @@ from finetui_core.runs.paths import RunPaths
 from finetui_core.runs.process import process_identity
 from finetui_core.runs.reader import RunView
 from finetui_core.runs.records import Attempt, End, NodeEnd, content_of, read_small
-from finetui_core.runs.writer import RecordFile, attempt_of_this_process
+from finetui_core.runs.writer import RecordFile, attempt_of_this_process, write_attempt
 from finetui_core.secrets import redact_output
 
 FULL = 3
@@ -129,9 +129,7 @@ def _attempt(
     trainer: list[subprocess.Popen[bytes]],
 ) -> End:
     """Take part in one attempt to its end, and record it in the node's own file."""
-    attempt = attempt_of_this_process(number)
-    record = paths.node_attempt(number, node)
-    write_atomically(record, msgspec.json.encode(attempt))  # this is what the first host waits for
+    attempt = write_attempt(paths, attempt_of_this_process(number), node)  # the first host waits for this
     log = open_private(paths.log(number, node), os.O_WRONLY | os.O_APPEND)
     try:
         process = subprocess.Popen(
@@ -146,15 +144,14 @@ def _attempt(
         os.close(log)
     trainer.append(process)
     ticks, _ = process_identity(process.pid)
-    attempt = msgspec.structs.replace(attempt, pid=process.pid, start_ticks=ticks)
-    write_atomically(record, msgspec.json.encode(attempt))
+    attempt = write_attempt(paths, msgspec.structs.replace(attempt, pid=process.pid, start_ticks=ticks), node)
     code = _wait_and_sample(paths, node, number, process)
     said = read_small(paths.node_end(number, node), NodeEnd)
     if code < 0:
         end = End(time.time(), signal=-code, reason=f"killed by {signal_name(-code)}")
     else:
         end = End(time.time(), exit_code=code, reason=said.what if said else f"exit code {code}")
-    write_atomically(record, msgspec.json.encode(msgspec.structs.replace(attempt, end=end)))
+    write_attempt(paths, msgspec.structs.replace(attempt, end=end), node)
     return end
 
 

@@ -223,16 +223,17 @@ def attempt_of_this_process(number: int) -> Attempt:
     )
 
 
-def write_attempt(paths: RunPaths, attempt: Attempt) -> Attempt:
-    """Write the file of an attempt and return the attempt.
+def write_attempt(paths: RunPaths, attempt: Attempt, node: int = 0) -> Attempt:
+    """Write the file of an attempt, on another host than the first that of its node, and return the attempt.
 
     A full disk is waited for a while, then told on stderr; it never harms the trainer.
     """
     content = msgspec.json.encode(attempt)
+    path = paths.node_attempt(attempt.attempt, node) if node else paths.attempt(attempt.attempt)
     deadline = time.monotonic() + _RETRY_FOR
     while True:
         try:
-            write_atomically(paths.attempt(attempt.attempt), content)
+            write_atomically(path, content)
             return attempt
         except OSError as error:
             if time.monotonic() > deadline:

@@ -107,7 +107,19 @@ def _tell_nonfinite(
 
 
 def keep_samples(session: Session, step: int, samples: list[Sample], output: Output) -> None:
-    """Write answers to samples/."""
+    """Write answers to samples/. A disk that refuses them costs these answers and raises an alarm, nothing more."""
     path = session.paths.sample_file(step)
-    write_atomically(path, b"".join(redacted_line(encode_line(asdict(one))) for one in samples))
-    output.event("samples", step=step, path=str(path.relative_to(session.paths.root)))
+    try:
+        write_atomically(path, b"".join(redacted_line(encode_line(asdict(one))) for one in samples))
+    except OSError as error:
+        output.event(
+            "alarm",
+            kind="samples",
+            severity="watch",
+            step=step,
+            message=f"the sample answers of step {step} could not be written: {error.strerror or error}",
+            go_back_to=None,
+            remedy=f"The run goes on without them. See to the disk of {path.parent}.",
+        )
+    else:
+        output.event("samples", step=step, path=str(path.relative_to(session.paths.root)))

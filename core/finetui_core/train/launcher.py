@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -342,7 +343,9 @@ def _tell(paths: RunPaths, attempt: int, group: Group, cause: Cause) -> None:
     print(cause.what, file=sys.stderr)
     if group.node != 0:
         end = NodeEnd(cause.code, cause.what, cause.by_peer)
-        return write_atomically(paths.node_end(attempt, group.node), msgspec.json.encode(end))
+        with suppress(OSError):
+            write_atomically(paths.node_end(attempt, group.node), msgspec.json.encode(end))
+        return None
     if cause.told and _has_said_why(paths, attempt):
         return None
     kinds = {exit_codes.LOST_PEER: "lost_peer", exit_codes.BAD_INPUT: "input"}

@@ -1,5 +1,6 @@
 """The benchmark against other trainers: rows are the same each time, and nothing unequal is compared."""
 
+import contextlib
 import json
 import random
 import sys
@@ -175,6 +176,82 @@ def test_results_outlive_a_run_that_breaks_off(tmp_path: Path) -> None:
     with out.open("a") as file:
         file.write('{"half')
     assert [one["round"] for one in read_records(out)] == [1, 2]
+
+
+def test_the_same_command_goes_on_where_it_broke_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there stays, a half line goes, what failed is tried again; another command begins anew."""
+    out, done, failing = tmp_path / "results.json", [], ["it failed"]
+
+    def measure(case: Case, system: str, number: int, folder: Path, options: Any) -> Record:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append((case.length, number, system))
+        problem = failing.pop() if failing and system == "trainer" else ""
+        return record(system, number, case=vars(case), problem=problem)
+
+    def begin(*more: str) -> list[Record]:
+        command = [
+            "--out",
+            str(out),
+            "--systems",
+            "ours",
+            "trainer",
+            "--models",
+            "llama-40m",
+            "--rounds",
+            "1",
+        ]
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            [
+                "run.py",
+                *command,
+                "--methods",
+                "lora",
+                "--dtypes",
+                "float32",
+                "--lengths",
+                "short",
+                "long",
+                *more,
+            ],
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            run.main()
+        return read_records(out)
+
+    monkeypatch.setattr(run, "prepare", lambda *arguments: None)
+    monkeypatch.setattr(run, "measure", measure)
+    assert len(begin()) == 3
+    with out.open("a") as file:
+        file.write('{"half')
+    before = out.read_bytes().rpartition(b"\n")[0]
+    done.clear()
+    records = begin()
+    assert done == [("short", 1, "trainer"), ("long", 1, "trainer")]
+    assert out.read_bytes().startswith(before) and len(records) == 5
+    assert len({one["run"] for one in records}) == 1 == len({one["command"] for one in records})
+    done.clear()
+    assert begin() == records and not done
+    assert "it failed" not in tables(records)
+    begin("--threads", "1")
+    assert len(done) == 3
+
+
+def test_several_cases_have_a_table_of_their_ratios() -> None:
+    long = vars(Case("llama-40m", "long", "lora", "float32", 0.0, 2, 1, 2))
+    records = [
+        record(),
+        record("trainer", seconds=4.0, peak_rss=8_000_000_000),
+        record("llamafactory", seconds=5.0, peak_rss=4_000_000_000),
+        record(case=long),
+        record("trainer", seconds=2.0, case=long),
+    ]
+    lines = tables(records).splitlines()
+    assert "| ftui is faster by | transformers Trainer | LLaMA-Factory | memory |" in lines
+    assert f"| {CASE.title} | 4.00 | 5.00 | 0.50 |" in lines
+    assert f"| {Case(**long).title} | 2.00 | – | 1.00 |" in lines
 
 
 def test_combinations_and_jobs_survive_their_file(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ LENGTHS = ("short", "skewed", "long")
 METHODS = ("lora", "full")
 DTYPES = ("float32", "bfloat16")
 LONGEST = 1024  # tokens of a chat
+ROWS_PER_STEP: Mapping[str, int] = {"short": 8, "skewed": 4, "long": 2}
+"""What is taken of each length unless told: about as many tokens a step of all, from 500 to 1,700."""
 ROWS_PER_PASS = 8  # the default batch of all these trainers; larger steps accumulate gradients
 VAL_ROWS = 16
 LORA_R, LORA_ALPHA = 16, 32
@@ -101,14 +103,18 @@ def cases(
     dtypes: Sequence[str],
     dropouts: Sequence[float],
     *,
-    rows_per_step: int,
+    rows_per_step: int | None,
     warmup: int,
     steps: int,
 ) -> Iterator[Case]:
-    """Every combination; full training has no adapters to drop from, so that it is there once."""
+    """Every combination; full training has no adapters to drop from, so that it is there once.
+
+    `rows_per_step` None is that of the length.
+    """
     for model, length, method, dtype in product(models, lengths, methods, dtypes):
         for dropout in dropouts if method == "lora" else (0.0,):
-            yield Case(model, length, method, dtype, dropout, rows_per_step, warmup, steps)
+            rows = rows_per_step or ROWS_PER_STEP[length]
+            yield Case(model, length, method, dtype, dropout, rows, warmup, steps)
 
 
 @dataclass(frozen=True)

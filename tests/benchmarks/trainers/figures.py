@@ -23,6 +23,11 @@ def read_records(path: Path) -> list[Record]:
     return [json.loads(line) for line in whole.splitlines()]
 
 
+def place(case: dict[str, Any], number: int, system: str) -> str:
+    """What a record is of: its case, round and system."""
+    return json.dumps([case, number, system], sort_keys=True)
+
+
 def counted(record: Record) -> list[dict[str, Any]]:
     """The steps after the warm-up."""
     return list(record["steps"][record["case"]["warmup"] :])
@@ -158,29 +163,58 @@ HEADS = (
 
 
 def tables(records: Iterable[Record]) -> str:
-    """For each command that was run, and each case of it, a table; with dates, versions and the machine."""
-    by_run: dict[str, list[Record]] = {}
+    """For each command that was run, and each case of it, a table; with dates, versions and the machine.
+
+    Of a process that was run again, as one that failed is when its command goes on, the last record counts.
+    """
+    by_run: dict[str, dict[str, Record]] = {}
     for record in records:
-        by_run.setdefault(json.dumps([record["command"], record["run"]]), []).append(record)
-    return "\n\n".join(_section(own) for own in by_run.values())
+        own = by_run.setdefault(json.dumps([record["command"], record["run"]]), {})
+        own[place(record["case"], record["round"], record["system"])] = record
+    return "\n\n".join(_section(list(own.values())) for own in by_run.values())
 
 
 def _section(records: Sequence[Record]) -> str:
     first = records[0]
     versions = {name: value for one in records for name, value in one["versions"].items()}
     machine = first["machine"]
-    loads = [one["load"] for one in records]
+    dates, loads = [one["date"] for one in records], [one["load"] for one in records]
     parts = [
         f"`{first['command']}`",
-        f"{first['date']}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
+        f"{_range(dates)}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gb']} GB, "
         f"{first['threads']} threads; load before a process {min(loads):.1f} to {max(loads):.1f} "
         f"(median {statistics.median(loads):.1f}). {_versions(records, versions)}.",
     ]
     by_case: dict[str, list[Record]] = {}
     for record in records:
         by_case.setdefault(json.dumps(record["case"], sort_keys=True), []).append(record)
+    if len(by_case) > 1:
+        parts.append(_summary(list(by_case.values())))
     parts += [_table(own) for own in by_case.values()]
     return "\n\n".join(parts)
+
+
+def _range(dates: Sequence[str]) -> str:
+    return min(dates) if min(dates) == max(dates) else f"{min(dates)} to {max(dates)}"
+
+
+def _summary(cases: Sequence[Sequence[Record]]) -> str:
+    """How many times as fast ours is in each case; and its memory, as a share of the least that another needs."""
+    shown = [one for one in SYSTEMS if one != BASE and any(r["system"] == one for own in cases for r in own)]
+    lines = [
+        f"| ftui is faster by | {' | '.join(SYSTEMS[one].title for one in shown)} | memory |",
+        f"|{'---|' * (len(shown) + 2)}",
+    ]
+    for own in cases:
+        rows = {row.system: row for row in rows_of(own)}
+        times = [
+            f"{statistics.median(rows[one].faster):.2f}" if one in rows and rows[one].faster else "–"
+            for one in shown
+        ]
+        others = [row.peak_rss for row in rows.values() if row.system != BASE and row.peak_rss]
+        memory = f"{rows[BASE].peak_rss / min(others):.2f}" if BASE in rows and others else "–"
+        lines.append(f"| {Case(**own[0]['case']).title} | {' | '.join(times)} | {memory} |")
+    return "\n".join(lines)
 
 
 def _versions(records: Sequence[Record], versions: dict[str, str]) -> str:
@@ -191,6 +225,9 @@ def _versions(records: Sequence[Record], versions: dict[str, str]) -> str:
         if len({one["versions"][name] for one in records if name in one["versions"]}) > 1
     }
     said = [f"{name} {value}" for name, value in versions.items() if name not in differing]
+    states = list(dict.fromkeys(one["code"] for one in records if one["system"] == BASE and one.get("code")))
+    if states:
+        said.append(f"core/finetui_core at {', '.join(states)}")
     for system in SYSTEMS:
         own = next((one["versions"] for one in records if one["system"] == system and one["versions"]), {})
         apart = [f"{name} {own[name]}" for name in sorted(differing) if name in own]

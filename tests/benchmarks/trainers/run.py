@@ -4,8 +4,9 @@
     python tests/benchmarks/trainers/run.py --out trainers.json [--quick]
     python tests/benchmarks/trainers/run.py --out trainers.json --table [--write]
 
-Records are added to the file as they come, one line of JSON each. --table prints the tables of a file, and --write
-puts them into docs/performance.md, which says how it is measured.
+Records are added to the file as they come, one line of JSON each; the same command again runs what is not there yet,
+so that many hours can be had in parts. To measure anew, name another file. --table prints the tables of a file, and
+--write puts them into docs/performance.md, which says how it is measured.
 """
 
 import argparse
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from cases import DTYPES, LENGTHS, METHODS, MODEL, MODELS, SEED, VAL_ROWS, Case, Job, cases
+from cases import DTYPES, LENGTHS, METHODS, MODEL, MODELS, ROWS_PER_STEP, SEED, VAL_ROWS, Case, Job, cases
 from chats import chats, save_model, write_chats
-from figures import Record, read_records, tables
+from figures import Record, place, read_records, tables
 from marks import FILE
 from systems import SYSTEMS
 from with_ours import CHATS, VAL
@@ -61,7 +62,43 @@ def main() -> int:
 
             put_table(PAGE, "trainers", text)
         return 0
-    chosen = cases(
+    measure_all(options)
+    return 0
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Run what the file of results lacks of this command: all of it at first, the rest where it broke off."""
+    command = shlex.join(["python", *sys.argv])
+    before = [one for one in records_before(options.out) if one["command"] == command]
+    same = {"run": before[0]["run"] if before else int(time.time()), "command": command}
+    there = {place(one["case"], one["round"], one["system"]) for one in before if not one["problem"]}
+    for case in chosen(options):
+        left = [
+            (number, system)
+            for number, system in order(options.systems, options.rounds)
+            if place(vars(case), number, system) not in there
+        ]
+        if not left:
+            continue
+        with tempfile.TemporaryDirectory(prefix="trainers-") as folder:
+            say(case.title)
+            prepare(case, Path(folder), options.threads)
+            for number, system in left:
+                record = measure(case, system, number, Path(folder), options)
+                append(options.out, record | same)
+                say(f"  round {number} {SYSTEMS[system].title}: {in_a_line(record)}")
+
+
+def records_before(path: Path) -> list[Record]:
+    """The records of a file, if it is there; the half line that a run left is cut off, so that more can follow."""
+    if not path.is_file():
+        return []
+    os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+    return read_records(path)
+
+
+def chosen(options: argparse.Namespace) -> Iterator[Case]:
+    return cases(
         options.models,
         options.lengths,
         options.methods,
@@ -71,16 +108,6 @@ def main() -> int:
         warmup=options.warmup,
         steps=options.steps,
     )
-    begun = int(time.time())
-    for case in chosen:
-        with tempfile.TemporaryDirectory(prefix="trainers-") as folder:
-            say(case.title)
-            prepare(case, Path(folder), options.threads)
-            for number, system in order(options.systems, options.rounds):
-                record = measure(case, system, number, Path(folder), options)
-                append(options.out, record | {"run": begun})
-                say(f"  round {number} {SYSTEMS[system].title}: {in_a_line(record)}")
-    return 0
 
 
 def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
@@ -96,7 +123,9 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=positive, default=30, help="optimizer steps that are counted")
     parser.add_argument("--warmup", type=positive, default=2, help="steps before them that are not")
     parser.add_argument("--rounds", type=positive, default=3)
-    parser.add_argument("--rows-per-step", type=positive, default=16)
+    parser.add_argument(
+        "--rows-per-step", type=positive, help=", ".join(f"{k}: {v}" for k, v in ROWS_PER_STEP.items())
+    )
     parser.add_argument("--threads", type=positive, default=os.cpu_count())
     parser.add_argument("--environments", type=Path, default=ROOT / ".venv-peers", help="made by make peers")
     parser.add_argument("--out", type=Path, required=True, help="the file of results, which is added to")
@@ -106,7 +135,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(given)
     if options.quick:
         vars(options).update(QUICK)
-    if options.rows_per_step > 8 and options.rows_per_step % 8:
+    if (options.rows_per_step or 8) > 8 and options.rows_per_step % 8:
         parser.error("--rows-per-step: beyond 8 a step is made of passes of 8 rows, so it is a multiple of 8")
     return options
 
@@ -153,7 +182,7 @@ def measure(case: Case, system: str, number: int, folder: Path, options: argpars
     notes = notes_in(out / FILE)
     return {
         "date": str(date.today()),
-        "command": shlex.join(["python", *sys.argv]),
+        "code": code(),
         "machine": machine(),
         "threads": options.threads,
         "case": vars(case),
@@ -229,6 +258,12 @@ def record_of(notes: Sequence[dict[str, Any]], began: float, problem: str, case:
         "peak_rss": end["peak_rss"] if end else 0,
         "versions": end["versions"] if end else {},
     }
+
+
+def code() -> str:
+    """Which state of the trainer was measured: git's short name of its folder; "" outside a repository."""
+    asked = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD:core/finetui_core"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def machine() -> dict[str, Any]:

@@ -158,17 +158,6 @@ def test_table_says_what_when_and_with_which_versions() -> None:
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
 
 
-def test_rounds_run_forth_and_back() -> None:
-    assert list(run.order(["a", "b"], 3)) == [
-        (1, "a"),
-        (1, "b"),
-        (2, "b"),
-        (2, "a"),
-        (3, "a"),
-        (3, "b"),
-    ]
-
-
 def test_results_outlive_a_run_that_breaks_off(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     for number in (1, 2):
@@ -237,6 +226,35 @@ def test_the_same_command_goes_on_where_it_broke_off(tmp_path: Path, monkeypatch
     assert "it failed" not in tables(records)
     begin("--threads", "1")
     assert len(done) == 3
+
+
+def test_every_case_has_a_round_before_any_has_its_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And every second round runs backwards."""
+    done = []
+
+    def measure(case: Case, system: str, number: int, folder: Path, options: Any) -> Record:
+        done.append((number, case.length, system))
+        return record(system, number, case=vars(case))
+
+    monkeypatch.setattr(run, "prepare", lambda *arguments: None)
+    monkeypatch.setattr(run, "measure", measure)
+    chosen = "--systems ours trainer --models llama-40m --methods lora --dtypes float32 --lengths short long"
+    monkeypatch.setattr(
+        sys, "argv", ["run.py", "--out", str(tmp_path / "out"), *chosen.split(), "--rounds", "2"]
+    )
+    run.main()
+    assert done == [
+        (1, "short", "ours"),
+        (1, "short", "trainer"),
+        (1, "long", "ours"),
+        (1, "long", "trainer"),
+        (2, "short", "trainer"),
+        (2, "short", "ours"),
+        (2, "long", "trainer"),
+        (2, "long", "ours"),
+    ]
 
 
 def test_several_cases_have_a_table_of_their_ratios() -> None:

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +68,29 @@ def main() -> int:
 
 
 def measure_all(options: argparse.Namespace) -> None:
-    """Run what the file of results lacks of this command: all of it at first, the rest where it broke off."""
+    """Run what the file of results lacks of this command: all of it at first, the rest where it broke off.
+
+    Every case has its first round before any has its second, so that what broke off says something of each.
+    """
     command = shlex.join(["python", *sys.argv])
     before = [one for one in records_before(options.out) if one["command"] == command]
     same = {"run": before[0]["run"] if before else int(time.time()), "command": command}
     there = {place(one["case"], one["round"], one["system"]) for one in before if not one["problem"]}
-    for case in chosen(options):
+    for number, case in product(range(1, options.rounds + 1), chosen(options)):
         left = [
-            (number, system)
-            for number, system in order(options.systems, options.rounds)
+            system
+            for system in in_order(options.systems, number)
             if place(vars(case), number, system) not in there
         ]
         if not left:
             continue
         with tempfile.TemporaryDirectory(prefix="trainers-") as folder:
-            say(case.title)
+            say(f"{case.title}, round {number}")
             prepare(case, Path(folder), options.threads)
-            for number, system in left:
+            for system in left:
                 record = measure(case, system, number, Path(folder), options)
                 append(options.out, record | same)
-                say(f"  round {number} {SYSTEMS[system].title}: {in_a_line(record)}")
+                say(f"  {SYSTEMS[system].title}: {in_a_line(record)}")
 
 
 def records_before(path: Path) -> list[Record]:
@@ -147,11 +151,9 @@ def positive(text: str) -> int:
     return number
 
 
-def order(systems: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
-    """(round, system): every second round runs backwards, so that a drift of the machine favours none."""
-    for number in range(1, rounds + 1):
-        for system in systems if number % 2 else reversed(systems):
-            yield number, system
+def in_order(systems: Sequence[str], number: int) -> Sequence[str]:
+    """The systems of a round: every second runs backwards, so that a drift of the machine favours none."""
+    return systems if number % 2 else systems[::-1]
 
 
 def prepare(case: Case, folder: Path, threads: int) -> None:
